@@ -1,0 +1,1 @@
+"""The tests: promises a user could hold us to, kept with real git in throw-away repositories."""

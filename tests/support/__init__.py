@@ -1,0 +1,1 @@
+"""What the tests share: repositories, and the stand-ins of what can't run here."""

@@ -1,0 +1,72 @@
+"""Looks for tests of what is drawn: everything has a default, a test names only what it is about."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from worktree_sessions.model.session import Look, Session, Setup, State, StateNow
+from worktree_sessions.outside.git import BranchName, Oid, Status
+
+NOW = 1_800_000_000.0
+HEAD = Oid("1" * 40)
+
+
+def a_look(
+    number: int,
+    name: str,
+    state: State = State.IDLE,
+    *,
+    since: float | None = 3600,
+    changed: int = 0,
+    untracked: int = 0,
+    unmerged: int = 0,
+    ahead: int = 0,
+    behind: int = 0,
+    landed: bool | None = False,
+    feature: str = "auth",
+    branch: str | None = None,
+    on: str | None = "",
+    prompt: str | None = None,
+    reason: str | None = None,
+    problem: str | None = None,
+    setup: Setup = Setup.NONE,
+    age: float = 7200,
+    worktree: Path | None = None,
+) -> Look:
+    """Return a look; `since` and `age` are seconds before NOW, `on` is what its worktree really is on."""
+    own = BranchName(branch or f"feature/{name}")
+    session = Session(
+        id=f"id-{number}",
+        number=number,
+        name=name,
+        feature=feature,
+        purpose=name.rpartition("-")[2],
+        role=None,
+        branch=own,
+        parent=BranchName(f"feature/{feature}"),
+        worktree=worktree or Path(f"/home/ann/shop.worktrees/{name}"),
+        display=f"shop-{name}",
+        conversation="c0ffee",
+        created=datetime.fromtimestamp(NOW - age, UTC),
+        base=Oid("0" * 40),
+        prompt=prompt,
+        setup=setup,
+    )
+    status = Status(
+        HEAD,
+        own if on == "" else None if on is None else BranchName(on),
+        tuple(f"c{n}" for n in range(changed)),
+        tuple(f"u{n}" for n in range(untracked)),
+        tuple(f"x{n}" for n in range(unmerged)),
+        (),
+    )
+    return Look(
+        session=session,
+        now=StateNow(state, None if since is None else NOW - since, reason),
+        status=None if problem else status,
+        ahead=None if problem else ahead,
+        behind=None if problem else behind,
+        landed=None if problem else landed,
+        problem=problem,
+    )

@@ -1,0 +1,1 @@
+"""The ground floor: the world as it is (git, Claude, terminals, files). It knows no session."""
