@@ -1,0 +1,347 @@
+"""What a session's agent is doing, told from facts alone: events, Claude's registry, and whether it lives."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worktree_sessions.model.events import Event
+from worktree_sessions.model.session import State, StateNow
+from worktree_sessions.model.state import conversation_of, fold
+from worktree_sessions.outside.claude import Registered
+from worktree_sessions.outside.processes import Process
+
+CREATED = 50.0
+PID, WRAPPER, NESTED, LATER = 7, 6, 8, 9
+ID, CLEARED = "first-conversation", "cleared-conversation"
+
+
+def event(name: str, at: float, pid: int | None = PID, **fields: Any) -> Event:
+    return Event(at, name, pid, fields)
+
+
+def launch(at: float = 100, pid: int = PID, **fields: Any) -> Event:
+    return event("launch", at, pid, **{"started": "start", "conversation": ID, **fields})
+
+
+def exit_of(status: int, at: float = 200, pid: int = PID) -> Event:
+    return event("exit", at, pid, status=status)
+
+
+def started(at: float = 101, pid: int = PID, conversation: str = ID, source: str = "startup") -> Event:
+    return event("SessionStart", at, pid, conversation=conversation, source=source)
+
+
+def registered(status: str | None, updated: float | None, waiting_for: str | None = None) -> Registered:
+    return Registered(PID, ID, Path("/w"), status, waiting_for, "start", None, None, None, updated)
+
+
+def of(*events: Event, lives: bool = True, entry: Registered | None = None, now: float = 0) -> StateNow:
+    return fold(events, lambda _: lives, created=CREATED, registered=entry, now=now)
+
+
+def after(*events: Event) -> StateNow:
+    """The state of a Claude that was started, was ready at 101, and then told this."""
+    return of(launch(), started(), *events)
+
+
+PROMPT = event("UserPromptSubmit", 110, prompt="Build it")
+ASKED = event("PermissionRequest", 120, tool_name="Bash", what="rm -r build")
+
+
+@pytest.mark.parametrize(
+    ("told", "state", "since", "reason"),
+    [
+        # nothing yet, and the start
+        ((), State.IDLE, 101, None),
+        # working: a prompt was submitted, a tool starts or ended
+        ((PROMPT,), State.WORKING, 110, None),
+        ((PROMPT, event("PreToolUse", 111), event("PostToolUse", 112)), State.WORKING, 110, None),
+        ((PROMPT, ASKED, event("PostToolUse", 130)), State.WORKING, 130, None),
+        ((PROMPT, ASKED, event("PostToolUseFailure", 130)), State.WORKING, 130, None),
+        # waiting: a permission, at once; its notification lags and adds nothing
+        ((PROMPT, ASKED), State.WAITING, 120, "may it run Bash: rm -r build?"),
+        (
+            (PROMPT, ASKED, event("Notification", 126, notification_type="permission_prompt", message="x")),
+            State.WAITING,
+            120,
+            "may it run Bash: rm -r build?",
+        ),
+        ((PROMPT, event("PermissionRequest", 120, tool_name="Bash")), State.WAITING, 120, "may it run Bash?"),
+        # waiting: a question
+        (
+            (PROMPT, event("PermissionRequest", 120, tool_name="AskUserQuestion", what="Which form?")),
+            State.WAITING,
+            120,
+            "Which form?",
+        ),
+        (
+            (PROMPT, event("PermissionRequest", 120, tool_name="ExitPlanMode")),
+            State.WAITING,
+            120,
+            "a question",
+        ),
+        ((PROMPT, event("Elicitation", 120, message="Your name?")), State.WAITING, 120, "Your name?"),
+        # an idle prompt is not a question
+        (
+            (PROMPT, event("Stop", 130), event("Notification", 190, notification_type="idle_prompt")),
+            State.IDLE,
+            130,
+            None,
+        ),
+        # background: the turn ended, tasks or timers are left
+        ((PROMPT, event("Stop", 130, background=2, timers=0)), State.BACKGROUND, 130, "2 still running"),
+        ((PROMPT, event("Stop", 130, background=0, timers=1)), State.BACKGROUND, 130, "1 still running"),
+        # idle: the turn ended otherwise; held back by our own Stop hook, it goes on
+        ((PROMPT, event("Stop", 130, last_assistant_message="Done.")), State.IDLE, 130, "Done."),
+        ((PROMPT, event("Stop", 130), event("StopHeld", 131)), State.WORKING, 131, None),
+        ((PROMPT, event("Stop", 130), event("StopHeld", 131), event("Stop", 140)), State.IDLE, 140, None),
+        # limited, failed: by the kind of the error; overload is not a quota
+        ((PROMPT, event("StopFailure", 130, error="rate_limit")), State.LIMITED, 130, "rate_limit"),
+        ((PROMPT, event("StopFailure", 130, error="server_error")), State.FAILED, 130, "server_error"),
+        ((PROMPT, event("StopFailure", 130)), State.FAILED, 130, "the turn failed"),
+        ((event("StopFailure", 105, error="rate_limit"), PROMPT), State.WORKING, 110, None),
+        # ended; /clear and /resume end no process
+        ((event("SessionEnd", 130, reason="other"),), State.ENDED, 130, None),
+        ((PROMPT, event("Stop", 130), event("SessionEnd", 140, reason="clear")), State.IDLE, 130, None),
+        (
+            (
+                event("StopFailure", 130),
+                event("SessionEnd", 140, reason="clear"),
+                started(141, source="clear"),
+            ),
+            State.IDLE,
+            141,
+            None,
+        ),
+        # a compaction begins nothing anew
+        ((PROMPT, started(120, source="compact")), State.WORKING, 110, None),
+        # subagents change nothing, whatever they do
+        ((PROMPT, event("SubagentStop", 120), event("Stop", 121, agent_id="a1")), State.WORKING, 110, None),
+        ((PROMPT, event("Stop", 130), event("PreToolUse", 140, agent_id="a1")), State.IDLE, 130, None),
+        # a nested claude changes nothing
+        ((PROMPT, started(120, NESTED, "its own"), event("Stop", 121, NESTED)), State.WORKING, 110, None),
+        # a process that could not be told counts as the session's own
+        ((event("UserPromptSubmit", 110, None),), State.WORKING, 110, None),
+        # what a newer version may tell
+        ((PROMPT, event("SomethingNew", 120)), State.WORKING, 110, None),
+    ],
+)
+def test_each_row_of_events(told: tuple[Event, ...], state: State, since: float, reason: str | None) -> None:
+    assert after(*told) == StateNow(state, since, reason)
+
+
+@pytest.mark.parametrize(
+    ("told", "entry", "expected"),
+    [
+        # an approval fires no hook
+        ((PROMPT, ASKED), registered("busy", 125), StateNow(State.WORKING, 125)),
+        # Esc and a refusal neither
+        ((PROMPT,), registered("idle", 125), StateNow(State.INTERRUPTED, 125, "its turn was interrupted")),
+        (
+            (PROMPT, ASKED),
+            registered("idle", 125),
+            StateNow(State.INTERRUPTED, 125, "its turn was interrupted"),
+        ),
+        # the permission of a subagent
+        ((PROMPT,), registered("waiting", 125, "dialog open"), StateNow(State.WAITING, 125, "dialog open")),
+        ((PROMPT,), registered("waiting", 125), StateNow(State.WAITING, 125, "a question")),
+        # where both agree the event's detail stays
+        (
+            (PROMPT, ASKED),
+            registered("waiting", 125, "permission prompt"),
+            StateNow(State.WAITING, 120, "may it run Bash: rm -r build?"),
+        ),
+        ((PROMPT,), registered("busy", 125), StateNow(State.WORKING, 110)),
+        ((PROMPT, event("Stop", 130)), registered("idle", 131), StateNow(State.IDLE, 130)),
+        # an older one, or one without facts, says nothing
+        (
+            (PROMPT, ASKED),
+            registered("busy", 119),
+            StateNow(State.WAITING, 120, "may it run Bash: rm -r build?"),
+        ),
+        ((PROMPT,), registered("idle", None), StateNow(State.WORKING, 110)),
+        ((PROMPT,), registered(None, 125), StateNow(State.WORKING, 110)),
+        ((PROMPT,), registered("some new word", 125), StateNow(State.WORKING, 110)),
+        # what the registry does not know stays
+        (
+            (PROMPT, event("Stop", 130, background=1)),
+            registered("idle", 131),
+            StateNow(State.BACKGROUND, 130, "1 still running"),
+        ),
+        (
+            (PROMPT, event("StopFailure", 130, error="rate_limit")),
+            registered("idle", 131),
+            StateNow(State.LIMITED, 130, "rate_limit"),
+        ),
+    ],
+)
+def test_the_registry_wins_where_it_is_later(
+    told: tuple[Event, ...], entry: Registered, expected: StateNow
+) -> None:
+    assert of(launch(), started(), *told, entry=entry) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "reason"),
+    [
+        (0, State.ENDED, None),
+        (-signal.SIGHUP, State.ENDED, "ended by SIGHUP"),
+        (129, State.ENDED, "ended by SIGHUP"),
+        (143, State.ENDED, "ended by SIGTERM"),
+        (-signal.SIGKILL, State.FAILED, "Claude was killed by SIGKILL"),
+        (137, State.FAILED, "Claude was killed by SIGKILL"),
+        (-signal.SIGSEGV, State.FAILED, "Claude was killed by SIGSEGV"),
+        (-126, State.FAILED, "Claude was killed by signal 126"),
+        (1, State.FAILED, "Claude ended with exit status 1"),
+    ],
+)
+def test_an_exit_is_told_from_a_crash(status: int, state: State, reason: str | None) -> None:
+    told = (launch(), started(), PROMPT, exit_of(status))
+    assert of(*told, lives=False) == StateNow(state, 200, reason)
+    late = event("SessionEnd", 201, reason="other")
+    assert of(*told, late, lives=False) == StateNow(state, 200, reason)
+
+
+def test_before_any_start_it_is_parked() -> None:
+    assert of() == StateNow(State.PARKED, CREATED, "Claude was not started")
+
+
+def test_a_start_that_tells_nothing_is_starting_and_then_a_question() -> None:
+    assert of(launch(), now=107) == StateNow(State.STARTING, 100)
+    question = "a question before it starts: is this directory trusted?"
+    assert of(launch(), now=109) == StateNow(State.WAITING, 100, question)
+    assert of(launch(), entry=registered(None, 101), now=109).state is State.STARTING
+    assert of(launch(), entry=registered("idle", 101), now=109) == StateNow(State.IDLE, 101)
+
+
+def test_a_claude_that_is_gone_failed_unless_it_said_goodbye() -> None:
+    gone = "Claude is gone and its launcher told nothing: killed, or a restart"
+    assert of(launch(), started(), PROMPT, lives=False) == StateNow(State.FAILED, 110, gone)
+    assert of(launch(), lives=False) == StateNow(State.FAILED, 100, gone)
+    ended = event("SessionEnd", 130, reason="other")
+    assert of(launch(), started(), ended, lives=False) == StateNow(State.ENDED, 130)
+
+
+def test_what_can_not_be_watched_is_unknown() -> None:
+    assert of(launch(started=""), lives=False).state is State.UNKNOWN
+    assert of(launch(started=""), exit_of(0), lives=False).state is State.ENDED
+
+
+def test_one_that_another_program_started_has_ended_when_it_is_gone() -> None:
+    assert of(launch(by="claude"), lives=False).state is State.ENDED
+
+
+def test_a_late_end_after_a_new_start_is_ignored() -> None:
+    first = (launch(), started(), PROMPT)
+    second = (launch(300, LATER), started(301, LATER))
+    late = event("SessionEnd", 302, reason="other")
+    assert of(*first, *second, late, exit_of(129, 303)) == StateNow(State.IDLE, 301)
+    assert of(*first, *second, lives=False).state is State.FAILED
+
+
+def test_a_resume_that_failed_is_ignored() -> None:
+    """It tells an end without a start, from a process of its own."""
+    failed = event("SessionEnd", 120, LATER, reason="other", conversation=ID)
+    assert after(PROMPT, failed) == StateNow(State.WORKING, 110)
+
+
+def test_claude_behind_a_wrapper_is_known_by_its_conversation() -> None:
+    told = (launch(pid=WRAPPER), started(), PROMPT, event("Stop", 130))
+    assert of(*told) == StateNow(State.IDLE, 130)
+    assert of(*told, exit_of(137, pid=WRAPPER), lives=False).state is State.FAILED
+
+
+def test_a_background_claude_that_was_attached_again_goes_on() -> None:
+    told = (
+        launch(),
+        started(),
+        started(150, LATER, source="resume"),
+        event("SessionEnd", 151, reason="other"),
+        event("UserPromptSubmit", 160, LATER),
+    )
+    assert of(*told, entry=registered("busy", 161), lives=False) == StateNow(State.WORKING, 160)
+
+
+def test_the_newest_conversation_is_the_one_to_resume() -> None:
+    assert conversation_of([]) is None
+    assert conversation_of([launch()]) == ID
+    nested = started(110, NESTED, "another's")
+    assert conversation_of([launch(), started(), nested]) == ID
+    cleared = started(120, conversation=CLEARED, source="clear")
+    assert conversation_of([launch(), started(), cleared]) == CLEARED
+    assert (
+        conversation_of([launch(), started(), cleared, launch(300, LATER, conversation=CLEARED)]) == CLEARED
+    )
+
+
+NAMES = st.sampled_from(
+    (
+        *(
+            "SessionStart",
+            "UserPromptSubmit",
+            "PreToolUse",
+            "PostToolUse",
+            "PermissionRequest",
+            "Elicitation",
+        ),
+        *("Notification", "Stop", "StopHeld", "StopFailure", "SessionEnd", "launch", "exit"),
+    )
+)
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "conversation": st.sampled_from((ID, CLEARED)),
+        "source": st.sampled_from(("startup", "clear", "compact")),
+        "reason": st.sampled_from(("clear", "other")),
+        "notification_type": st.sampled_from(("permission_prompt", "idle_prompt")),
+        "error": st.sampled_from(("rate_limit", "server_error")),
+        "agent_id": st.just("a1"),
+        "tool_name": st.just("Bash"),
+        "background": st.integers(0, 1),
+        "status": st.sampled_from((0, 1, -9, 143)),
+        "started": st.just("start"),
+    },
+)
+LOGS = st.lists(st.tuples(NAMES, st.sampled_from((None, WRAPPER, PID, NESTED)), FIELDS), max_size=12)
+ENTRIES = st.one_of(
+    st.none(),
+    st.builds(registered, st.sampled_from(("busy", "idle", "waiting")), st.floats(100, 120)),
+)
+
+
+@given(LOGS, ENTRIES, st.booleans())
+def test_events_that_are_told_twice_change_nothing(
+    rows: list[tuple[str, int | None, dict[str, Any]]], entry: Registered | None, lives: bool
+) -> None:
+    events = [Event(100.0 + n, name, pid, fields) for n, (name, pid, fields) in enumerate(rows)]
+    doubled = [event for event in events for _ in range(2)]
+    assert of(*doubled, lives=lives, entry=entry) == of(*events, lives=lives, entry=entry)
+    assert conversation_of(doubled) == conversation_of(events)
+
+
+@given(LOGS, ENTRIES)
+def test_whatever_is_told_a_state_has_a_time_and_an_unwatched_end_is_never_working(
+    rows: list[tuple[str, int | None, dict[str, Any]]], entry: Registered | None
+) -> None:
+    events = [Event(100.0 + n, name, pid, fields) for n, (name, pid, fields) in enumerate(rows)]
+    gone = of(*events, lives=False)
+    assert gone.state in (State.PARKED, State.ENDED, State.FAILED, State.UNKNOWN)
+    assert gone.since is not None
+    assert of(*events, entry=entry).since is not None
+
+
+def test_a_live_process_is_asked_for_by_pid_and_start_time() -> None:
+    asked: list[Process] = []
+
+    def lives(process: Process) -> bool:
+        asked.append(process)
+        return True
+
+    fold([launch()], lives, created=CREATED)
+    assert asked == [Process(PID, "start")]

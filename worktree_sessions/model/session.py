@@ -1,0 +1,186 @@
+"""The nouns of the product: a session's record, and what is found out about it when someone looks.
+
+Records are written by wts alone. Keys that this version does not know survive a rewrite, so that an older and a
+newer wts can share a repository.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from worktree_sessions.errors import WtsError
+from worktree_sessions.outside.git import BranchName, Oid, Status
+
+SCHEMA = 1
+TEXTS = ("id", "name", "feature", "purpose", "branch", "parent", "display", "conversation", "base")
+
+
+class Setup(enum.StrEnum):
+    """How far the set-up commands of a session have come; only NONE and DONE may ever count as ready."""
+
+    NONE = "none"
+    UNTRUSTED = "untrusted"
+    PENDING = "pending"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class State(enum.StrEnum):
+    """What the agent of a session is doing; the words of the product (docs/claude.md)."""
+
+    STARTING = "starting"
+    WORKING = "working"
+    WAITING = "waiting"
+    IDLE = "idle"
+    BACKGROUND = "background"
+    LIMITED = "limited"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    ENDED = "ended"
+    PARKED = "parked"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One session as recorded: a number, a name, a branch, a worktree and a conversation.
+
+    `base` is the commit its branch started from, `included` the sha256 of each ignored file that was copied in from
+    the main worktree, `id` names this session for good (names and numbers are used again).
+    """
+
+    id: str
+    number: int
+    name: str
+    feature: str
+    purpose: str
+    role: str | None
+    branch: BranchName
+    parent: BranchName
+    worktree: Path
+    display: str
+    conversation: str
+    created: datetime
+    base: Oid
+    prompt: str | None = None
+    focus: str | None = None
+    setup: Setup = Setup.NONE
+    started: bool = False  # Claude has been started on the conversation at least once
+    place: str | None = None  # where Claude was last started: terminal, tmux, background
+    address: str | None = None  # how to get there again: a tmux pane, a background id
+    included: dict[str, str] = field(default_factory=dict)
+    unknown: dict[str, Any] = field(default_factory=dict)  # keys of another version of wts
+
+    def to_record(self) -> bytes:
+        """Return the bytes of session.json: one key a line, so that a shell hook can read it too."""
+        record = {
+            key.name: getattr(self, key.name) for key in dataclasses.fields(self) if key.name != "unknown"
+        }
+        record.update(self.unknown)
+        record.update(
+            schema=SCHEMA, worktree=str(self.worktree), created=iso(self.created), setup=self.setup.value
+        )
+        return (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()
+
+    @classmethod
+    def from_record(cls, content: bytes) -> Session:
+        """Read session.json; raise WtsError when it is not one."""
+        try:
+            record: dict[str, Any] = json.loads(content)
+            known = {key.name for key in dataclasses.fields(cls)} - {"unknown"}
+            values = {key: value for key, value in record.items() if key in known}
+            values["worktree"] = Path(values["worktree"])
+            values["created"] = datetime.fromisoformat(values["created"])
+            values["setup"] = Setup(values["setup"])
+            if type(values["number"]) is not int or not all(isinstance(values[key], str) for key in TEXTS):
+                raise TypeError("a value of the wrong type")
+            values["unknown"] = {k: v for k, v in record.items() if k not in known and k != "schema"}
+            return cls(**values)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise WtsError("bad-record", f"unreadable session record: {error!r}") from error
+
+    def environment(self, main: Path) -> dict[str, str]:
+        """Return the WTS_* variables that what runs inside the session sees."""
+        return {
+            "WTS_SESSION": self.name,
+            "WTS_NUMBER": str(self.number),
+            "WTS_FEATURE": self.feature,
+            "WTS_BRANCH": self.branch,
+            "WTS_PARENT": self.parent,
+            "WTS_WORKTREE": str(self.worktree),
+            "WTS_MAIN": str(main),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class StateNow:
+    """The state, since when (Unix seconds, None when unknown) and the reason in words."""
+
+    state: State
+    since: float | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """A session as it was seen at one moment: its record, its state, and git's facts.
+
+    `status`, `ahead` and `behind` are None when git could not tell; `problem` then says why. Unknown is not absent.
+    """
+
+    session: Session
+    now: StateNow
+    status: Status | None
+    ahead: int | None
+    behind: int | None
+    landed: bool | None
+    problem: str | None = None
+
+    @property
+    def has_work_at_risk(self) -> bool | None:
+        """Changed or untracked files are here and nowhere else; None when that could not be found out."""
+        return None if self.status is None else not self.status.is_clean
+
+
+class Unreadable(NamedTuple):
+    """A record that is there and can't be understood."""
+
+    path: Path
+    reason: str
+
+
+class Blocker(NamedTuple):
+    """One condition that keeps a session from being ready: a code, a sentence, the command that cures it."""
+
+    code: str
+    message: str
+    cure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What `wts list` found: the sessions, and everything beside them that wants to be known.
+
+    `others` counts the worktrees that are not sessions, `current` names the session of the directory wts was
+    asked from, `unfinished` describes half-made operations, `missing` names the sessions whose worktree is gone,
+    `closed` counts those that `wts restore` can bring back.
+    """
+
+    looks: tuple[Look, ...]
+    others: int = 0
+    unreadable: tuple[Unreadable, ...] = ()
+    current: str | None = None
+    unfinished: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    closed: int = 0
+
+
+def iso(moment: datetime) -> str:
+    """Return a moment as UTC, to the second: 2026-01-31T12:00:00+00:00."""
+    return moment.astimezone(timezone.utc).isoformat(timespec="seconds")
