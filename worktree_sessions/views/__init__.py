@@ -1,0 +1,1 @@
+"""What a person or a program sees: results to text, tables and JSON. The only floor that prints."""
