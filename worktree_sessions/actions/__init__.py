@@ -1,0 +1,1 @@
+"""What the product does: verbs that look, decide, act and return a result. They never print and never prompt."""

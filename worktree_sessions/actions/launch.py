@@ -1,0 +1,257 @@
+"""The launcher: starts Claude in a session on this terminal, waits for it, and writes down how it ended.
+
+Claude is a child in our own process group, not exec'd, because its exit status and what is left to do afterwards belong
+to us. The terminal's Ctrl-C and Ctrl-Z are Claude's; a signal to the launcher is passed on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import tempfile
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from worktree_sessions.actions.project import Project
+from worktree_sessions.actions.target import find_worktree
+from worktree_sessions.errors import Refused, UsageError, WtsError
+from worktree_sessions.model.events import append_exit, append_launch, load_events
+from worktree_sessions.model.session import Session
+from worktree_sessions.model.state import conversation_of as newest_conversation
+from worktree_sessions.model.state import of_exit, running_claude
+from worktree_sessions.outside import claude, environment, locks, processes, tmux
+from worktree_sessions.outside.claude import Conversation
+from worktree_sessions.outside.files import replace_file
+from worktree_sessions.outside.processes import Process
+from worktree_sessions.outside.terminal import Keeper
+
+LONGEST_PROMPT = 128 * 1024 - 1  # bytes: what Linux takes as one argument of a program
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How Claude ended: `status` is its exit status, negative for a signal; `heard` the signals that we were sent."""
+
+    status: int
+    heard: frozenset[int] = frozenset()
+
+    @property
+    def says(self) -> str:
+        """How it ended, in words."""
+        return (of_exit(self.status, at=0)[2] or "ended").removeprefix("Claude ")
+
+    @property
+    def has_no_terminal(self) -> bool:
+        """The terminal was closed: nothing can be said any more."""
+        return signal.SIGHUP in self.heard
+
+
+def find_claude(project: Project) -> Path:
+    """Return Claude's program; raise WtsError, with the cure, when it is missing."""
+    found = claude.find(project.settings.claude)
+    if found is None:
+        raise WtsError(
+            "no-claude",
+            f"{project.settings.claude} was not found on PATH",
+            hint="npm install -g @anthropic-ai/claude-code, then wts open N",
+        )
+    return found
+
+
+def conversation_of(project: Project, session: Session) -> str:
+    """Return the newest conversation of the session: Claude changes its id on /clear."""
+    return newest_conversation(load_events(project.store.events_file(session.name))) or session.conversation
+
+
+def is_held(project: Project, session: Session) -> bool:
+    """Return whether the session has a conversation that can be gone on with."""
+    newest = conversation_of(project, session)
+    return claude.conversation(claude.config_dir(), newest) is Conversation.HELD
+
+
+def argv_of(project: Project, session: Session, conversation: str, prompt: str | None) -> list[str]:
+    """Return Claude's command line: the conversation resumed when it was held, else begun with the first prompt.
+
+    A conversation that /clear began does not begin with the session's first prompt again.
+    """
+    program = find_claude(project)
+    can = claude.features(program)
+    plugin = prepare_plugin(project, session)
+    is_first = conversation_of(project, session) == session.conversation
+    if claude.conversation(claude.config_dir(), conversation) is Conversation.HELD:
+        return claude.resume_argv(
+            program,
+            can,
+            conversation=conversation,
+            name=session.display,
+            plugin_dir=plugin,
+            prompt=prompt,
+            focus=session.focus,
+        )
+    return claude.start_argv(
+        program,
+        can,
+        conversation=conversation,
+        name=session.display,
+        plugin_dir=plugin,
+        prompt=prompt or (session.prompt if is_first else None),
+        focus=session.focus,
+    )
+
+
+def usable_conversation(project: Project, session: Session) -> str:
+    """Return the newest conversation, or a fresh id where Claude would neither resume nor begin that one."""
+    newest = conversation_of(project, session)
+    if claude.conversation(claude.config_dir(), newest) is Conversation.SPENT:
+        return str(uuid.uuid4())
+    return newest
+
+
+def prepare_plugin(project: Project, session: Session) -> Path:
+    """Install the session's hooks and commands, and return the plugin's directory."""
+    project.store.session_dir(session.name).mkdir(parents=True, exist_ok=True)
+    switch = project.store.session_dir(session.name) / "stop-check-off"
+    if project.settings.stop_check:
+        switch.unlink(missing_ok=True)
+    else:
+        replace_file(switch, b"")
+    return claude.install_plugin(project.store.claude_dir, session.name)
+
+
+def launch(project: Project, session: Session, prompt: str | None = None) -> Ended:
+    """Run Claude in the session on this terminal until it ends; raises Refused when it runs already."""
+    worktree = find_worktree(session)
+    conversation = usable_conversation(project, session)
+    argv = argv_of(project, session, conversation, prompt)
+    env = environment.for_session(session.environment(project.home))
+    events = project.store.events_file(session.name)
+    pane = tmux.here()
+    terminal = Keeper()
+    with _SignalsPassedOn() as signals:
+        with locks.writing(project.store.lock_file, "wts open", timeout=project.settings.lock_timeout):
+            refuse_second(project, session)
+            remember(
+                project, session, place="tmux" if pane else "terminal", address=str(pane) if pane else None
+            )
+            at = time.time()  # before the first event
+            signals.child = _spawn(argv, cwd=worktree, env=env)
+            identity = processes.look_up(signals.child.pid) or Process(signals.child.pid, "")
+            append_launch(events, at, identity, conversation=conversation)
+        status = signals.child.wait()
+        append_exit(events, time.time(), identity, status)
+    if status < 0 or status > 128:
+        terminal.repair()
+    return Ended(status=status, heard=frozenset(signals.heard))
+
+
+def _spawn(argv: list[str], *, cwd: Path, env: dict[str, str]) -> processes.Child:
+    try:
+        return processes.spawn_here(argv, cwd=cwd, env=env)
+    except OSError as error:
+        raise WtsError(
+            "no-start", f"{argv[0]} can't be started: {error.strerror}", hint="wts doctor"
+        ) from error
+
+
+def remember(project: Project, session: Session, *, place: str, address: str | None) -> Session:
+    """Write down where the session's Claude was last started; the caller holds the lock."""
+    current = project.store.load(session.name)
+    if current is None or current.id != session.id:
+        raise Refused("gone", f"session {session.name} was closed meanwhile", hint="wts list")
+    changed = dataclasses.replace(current, started=True, place=place, address=address)
+    if changed != current:
+        project.store.save(changed)
+    return changed
+
+
+def refuse_second(project: Project, session: Session) -> None:
+    """Raise Refused while a Claude runs on the session's conversation, started by wts or by hand."""
+    running = running_claude(project.store, session)
+    pid = running.pid if running else _registered_on(conversation_of(project, session))
+    if pid is not None:
+        raise Refused(
+            "running",
+            f"Claude of session {session.number}, {session.name} runs already (pid {pid}); a conversation has only one",
+            hint=f"go to it: wts open {session.number}",
+            session=session.name,
+        )
+
+
+def _registered_on(conversation: str) -> int | None:
+    for entry in claude.registry(claude.config_dir()):
+        alive = processes.look_up(entry.pid)
+        if (
+            entry.conversation == conversation
+            and alive is not None
+            and entry.started in (None, alive.started)
+        ):
+            return entry.pid
+    return None
+
+
+class _SignalsPassedOn:
+    """While it lasts, signals to us don't end us: the keyboard's are Claude's too, the others are passed on, each once.
+
+    Handlers rather than SIG_IGN, because an ignored signal would stay ignored in Claude. Until there is a child, any of
+    them interrupts.
+    """
+
+    def __init__(self) -> None:
+        self.child: processes.Child | None = None
+        self.heard: set[int] = set()
+        self._before: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> _SignalsPassedOn:
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._hear)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal itself returned
+
+    def _hear(self, number: int, _: FrameType | None) -> None:
+        if self.child is None:
+            raise KeyboardInterrupt
+        if (
+            number in (signal.SIGTERM, signal.SIGHUP)
+            and number not in self.heard
+            and self.child.poll() is None
+        ):
+            self.child.send_signal(number)
+        self.heard.add(number)
+
+
+# -- prompts -----------------------------------------------------------------------------------
+
+
+def check_prompt(prompt: str | None) -> str | None:
+    """Return the prompt; raise UsageError when a program can't be given it."""
+    if prompt is not None and "\0" in prompt:
+        raise UsageError("odd-prompt", "the prompt holds a NUL character", hint="wts new NAME -p TEXT")
+    if prompt is not None and len(os.fsencode(prompt)) > LONGEST_PROMPT:
+        raise UsageError(
+            "long-prompt",
+            f"the prompt is longer than {LONGEST_PROMPT} bytes",
+            hint='put it in a file: wts new NAME -p "Do what TASK.md says"',
+        )
+    return prompt
+
+
+def leave_prompt(project: Project, session: Session, prompt: str) -> Path:
+    """Leave a prompt in the session's directory for a launcher elsewhere: tmux takes no command over 16 kB."""
+    handle, path = tempfile.mkstemp(prefix="prompt-", dir=project.store.session_dir(session.name))
+    with os.fdopen(handle, "wb") as file:
+        file.write(os.fsencode(prompt))
+    return Path(path)
+
+
+def take_prompt(path: Path) -> str:
+    """Return a prompt that was left, and remove its file."""
+    prompt = os.fsdecode(path.read_bytes())
+    path.unlink()
+    return prompt

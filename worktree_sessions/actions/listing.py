@@ -1,0 +1,161 @@
+"""`wts list`: every session as it is now. Reads only: no lock, nothing written, one git status a worktree at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from worktree_sessions.actions.project import Project
+from worktree_sessions.errors import WtsError
+from worktree_sessions.model import names
+from worktree_sessions.model.ordering import order
+from worktree_sessions.model.session import Listing, Look, Session
+from worktree_sessions.model.state import ask_state
+from worktree_sessions.outside.git import (
+    LIST_REFS,
+    LIST_WORKTREES,
+    STATUS,
+    Oid,
+    Question,
+    Ref,
+    Status,
+    ask_all,
+    compare,
+    full,
+    parse_distance,
+    parse_refs,
+    parse_status,
+    parse_worktrees,
+)
+
+if TYPE_CHECKING:
+    from worktree_sessions.model.operation import Operation
+
+
+MISSING = "its worktree is gone"
+
+
+def list_sessions(project: Project) -> Listing:
+    """Return all sessions in the order of attention, and what lies beside them."""
+    sessions, unreadable = project.store.load_all()
+    asked = [Question(project.git, LIST_WORKTREES), *_questions(project, sessions)]
+    rows, *answers = ask_all(asked)
+    own = {session.worktree for session in sessions}
+    others = [row for row in parse_worktrees(_told(rows))[1:] if row.path not in own and row.prunable is None]
+    looks = _looks(project, sessions, answers)
+    return Listing(
+        looks=tuple(order(looks)),
+        others=len(others),
+        unreadable=tuple(unreadable),
+        current=_current(sessions, project.here),
+        unfinished=tuple(f"{one.plan.verb} {one.plan.session}".strip() for one in _left_behind(project)),
+        missing=tuple(look.session.name for look in looks if look.problem == MISSING),
+        closed=project.store.count_closed(),
+    )
+
+
+def look_at(project: Project, sessions: list[Session]) -> list[Look]:
+    """Look at several sessions at once."""
+    return _looks(project, sessions, ask_all(_questions(project, sessions)))
+
+
+def look_at_one(project: Project, session: Session) -> Look:
+    """Look at one session."""
+    return look_at(project, [session])[0]
+
+
+class Facts(NamedTuple):
+    """What git told of one session: its status or why there is none, its tip and its parent's."""
+
+    status: Status | None
+    problem: str | None
+    tip: Oid | None
+    parent: Oid | None
+
+
+def _questions(project: Project, sessions: list[Session]) -> list[Question]:
+    """The first round: the branches, and a status of each worktree."""
+    return [
+        Question(project.git, (*LIST_REFS, "refs/heads")),
+        *(Question(project.git_at(session), STATUS) for session in sessions),
+    ]
+
+
+def _looks(project: Project, sessions: list[Session], answers: list[bytes | WtsError]) -> list[Look]:
+    refs = parse_refs(_told(answers[0]))
+    facts = [_facts(*pair, refs) for pair in zip(sessions, answers[1:], strict=True)]
+    distances = _ask_distances(project, facts)
+    return [_look(project, *row) for row in zip(sessions, facts, distances, strict=True)]
+
+
+def _told(answer: bytes | WtsError) -> bytes:
+    if isinstance(answer, WtsError):
+        raise answer
+    return answer
+
+
+def _facts(session: Session, answer: bytes | WtsError, refs: dict[Ref, Oid]) -> Facts:
+    if isinstance(answer, WtsError):
+        status, problem = None, MISSING if answer.code == "no-directory" else answer.message
+    else:
+        status, problem = parse_status(answer), None
+    tip = status.head if status and status.branch == session.branch else None
+    return Facts(status, problem, tip or refs.get(full(session.branch)), refs.get(full(session.parent)))
+
+
+def _ask_distances(project: Project, facts: list[Facts]) -> list[bytes | WtsError | None]:
+    """The second round: how far each tip is from its parent, where that is not plain."""
+    apart = [fact for fact in facts if fact.tip and fact.parent and fact.tip != fact.parent]
+    answers = iter(ask_all([Question(project.git, compare(str(f.parent), str(f.tip))) for f in apart]))
+    return [next(answers) if fact in apart else None for fact in facts]
+
+
+def _look(project: Project, session: Session, facts: Facts, distance: bytes | WtsError | None) -> Look:
+    ahead, behind, problem = _distance(session, facts, distance)
+    landed = None if ahead is None else ahead == 0 and facts.tip != session.base
+    return Look(
+        session=session,
+        now=ask_state(project.store, session),
+        status=facts.status,
+        ahead=ahead,
+        behind=behind,
+        landed=landed,
+        problem=facts.problem or problem or _branch_problem(session, facts.status),
+    )
+
+
+def _distance(
+    session: Session, facts: Facts, answer: bytes | WtsError | None
+) -> tuple[int | None, int | None, str | None]:
+    if facts.tip is None:
+        return None, None, f"branch {session.branch} is gone"
+    if facts.parent is None:
+        return None, None, f"parent {session.parent} is gone"
+    if answer is None:
+        return 0, 0, None
+    if isinstance(answer, WtsError):
+        return None, None, answer.message
+    return *parse_distance(answer), None
+
+
+def _branch_problem(session: Session, status: Status | None) -> str | None:
+    if status is None or status.branch == session.branch:
+        return None
+    return f"HEAD is on {status.branch}" if status.branch else "HEAD is detached"
+
+
+def _current(sessions: list[Session], here: Path) -> str | None:
+    try:
+        return names.find(".", sessions, here).name
+    except WtsError:
+        return None
+
+
+def _left_behind(project: Project) -> list[Operation]:
+    """Operations whose process is gone; one that is just under way holds the lock and is no news."""
+    if not any(project.store.running_dir.glob("*.jsonl")):
+        return []
+    from worktree_sessions.actions import operate  # with every kind of step, and the lock: 60 ms
+
+    left = operate.unfinished(project)
+    return [] if not left or operate.is_busy(project) else left

@@ -1,0 +1,86 @@
+"""The repository we are in, with its sessions' store and its settings: what every action is handed first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from worktree_sessions.model.session import Session
+from worktree_sessions.model.store import Store
+from worktree_sessions.outside.git import Git, Repository, Worktree, at_top, find_repository
+
+if TYPE_CHECKING:
+    from worktree_sessions.model.settings import Loaded, Origins, Settings
+
+
+@dataclass(frozen=True)  # no slots: they leave no room for what is found out once
+class Project:
+    """One repository. The settings are read when they are first asked for: `list` and `path` do without (6 ms)."""
+
+    repository: Repository
+    store: Store
+    here: Path
+    flags: Mapping[str, Any]
+
+    @cached_property
+    def main(self) -> Path | None:
+        """The main worktree's top, None when the repository is bare."""
+        return _main_worktree(self.repository)
+
+    @cached_property
+    def _loaded(self) -> Loaded:
+        from worktree_sessions.model.settings import load_settings
+
+        return load_settings(self.main, self.git, dict(self.flags))
+
+    @property
+    def settings(self) -> Settings:
+        return self._loaded.settings
+
+    @property
+    def origins(self) -> Origins:
+        """Where each setting came from."""
+        return self._loaded.origins
+
+    @property
+    def git(self) -> Git:
+        """git at the shared git directory, a place that outlives every session."""
+        return self.repository.git
+
+    @property
+    def home(self) -> Path:
+        """The directory that stands for the project: the main worktree, or the bare repository."""
+        return self.main or self.repository.common_dir
+
+    @property
+    def name(self) -> str:
+        """The project's name, from its directory."""
+        from worktree_sessions.model.settings import repository_name
+
+        return repository_name(self.home)
+
+    def git_at(self, session: Session) -> Git:
+        """git in a session's worktree."""
+        return at_top(session.worktree)
+
+
+def open_project(directory: Path, flags: Mapping[str, Any] | None = None) -> Project:
+    """Return the project that holds `directory`; raise WtsError outside of a repository."""
+    repository = find_repository(directory)
+    return Project(repository, Store(repository.common_dir), directory.resolve(), dict(flags or {}))
+
+
+def _main_worktree(repository: Repository) -> Path | None:
+    """The main worktree's top, without a call where the answer is plain: we stand in it."""
+    if repository.top is not None and repository.git_dir == repository.common_dir:
+        return repository.top
+    first = repository.git.worktrees()[0]
+    return None if first.bare else first.path
+
+
+def registered(project: Project) -> dict[Path, Worktree]:
+    """Return the repository's linked worktrees by path."""
+    return {row.path: row for row in project.git.worktrees()[1:]}

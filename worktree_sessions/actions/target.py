@@ -1,0 +1,37 @@
+"""Which session a command is about, and where it lies: all that `wts path` needs, which is typed the most."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from worktree_sessions.actions.project import Project
+from worktree_sessions.errors import Refused, WtsError
+from worktree_sessions.model import names
+from worktree_sessions.model.session import Session
+
+
+def find_session(project: Project, target: str) -> Session:
+    """Return the session that a target means; raise WtsError when none or several do."""
+    sessions, bad = project.store.load_all()
+    for record in bad:
+        if record.path.parent.name == target:
+            raise WtsError(
+                "bad-record",
+                f"the record of {target} can't be read: {record.reason}",
+                hint="wts doctor",
+                session=target,
+            )
+    return names.find(target, sessions, project.here)
+
+
+def find_worktree(session: Session) -> Path:
+    """Return the session's worktree; raise Refused, with the cure, when it is gone."""
+    if not session.worktree.is_dir():
+        raise Refused(
+            "missing",
+            f"the worktree of {session.name} is gone: {session.worktree}",
+            hint=f"wts restore {shlex.quote(session.name)}",
+            session=session.name,
+        )
+    return session.worktree

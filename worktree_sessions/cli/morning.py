@@ -1,0 +1,156 @@
+"""The morning: new, adopt, open."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from worktree_sessions.cli.app import App, dry_run_option, json_option, pass_app
+from worktree_sessions.errors import UsageError
+from worktree_sessions.model.settings import ROLES
+
+if TYPE_CHECKING:
+    from worktree_sessions.actions.project import Project
+    from worktree_sessions.model.session import Session
+
+role_option = click.option("--role", type=click.Choice(ROLES), help="What kind of work: sets Claude's focus.")
+
+
+@click.command("new")
+@click.argument("words", metavar="NAME | FEATURE PURPOSE", nargs=-1)
+@role_option
+@click.option("--base", metavar="REF", help="Start from REF instead of the feature branch.")
+@click.option("-p", "--prompt", metavar="TEXT", help="The first prompt; - reads it from standard input.")
+@click.option("--no-start", "place", flag_value="none", help="Make the session, start nothing.")
+@click.option("--tmux", "place", flag_value="tmux", help="Start Claude in a tmux window.")
+@click.option("--background", "place", flag_value="background", help="Start Claude in its own background.")
+@click.option(
+    "--here", "place", flag_value="terminal", help="Start Claude in this terminal (the default on one)."
+)
+@dry_run_option
+@json_option
+@pass_app
+def new_command(
+    app: App,
+    words: tuple[str, ...],
+    role: str | None,
+    base: str | None,
+    prompt: str | None,
+    place: str | None,
+    dry_run: bool,
+) -> None:
+    """Make a session and start Claude in it.
+
+    wts new auth-frontend makes branch feature/auth-frontend in its own worktree, to come home to feature/auth.
+    The longest existing feature that begins the name is its feature, else all before the last hyphen;
+    wts new user-auth frontend says it outright.
+    """
+    from worktree_sessions.actions import new, start
+    from worktree_sessions.views.receipts import receipt_text
+    from worktree_sessions.views.sessions import made_facts, made_receipt
+
+    project = app.project(start=place)
+    order = new.Order(words=words, role=role, base=base, prompt=_read_prompt(prompt))
+    if dry_run:
+        app.answer_plan(f"wts new {' '.join(words)} would", new.plan_new(project, order).plan)
+        return
+    made = start.set_up(project, new.make(project, order))
+    where = start.Place.NONE if app.json and place is None else start.decide_place(project)
+    if where is start.Place.TERMINAL and start.why_not(project) is None:
+        app.screen.answer(receipt_text(made_receipt(made, None), color=app.screen.colors_answer))
+        run_here(app, project, made.session, None)
+        return
+    started = start.start(project, made.session, where)
+    app.answer_receipt(lambda: made_facts(project, made, started), made_receipt(made, started))
+
+
+def _read_prompt(text: str | None) -> str | None:
+    from worktree_sessions.actions.launch import check_prompt
+
+    return check_prompt(sys.stdin.read() if text == "-" else text)
+
+
+@click.command("adopt")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--name", "words", multiple=True, metavar="NAME", help="The session's name; default: from its branch."
+)
+@click.option("--parent", metavar="BRANCH", help="The branch it comes home to; default: the feature's.")
+@role_option
+@dry_run_option
+@json_option
+@pass_app
+def adopt_command(
+    app: App, path: Path, words: tuple[str, ...], parent: str | None, role: str | None, dry_run: bool
+) -> None:
+    """Take over a worktree that was made by hand, or by Claude Code itself, as a session.
+
+    Its branch, its files and its place stay as they are.
+    """
+    from worktree_sessions.actions import new
+    from worktree_sessions.views.sessions import adopted_receipt, made_facts
+
+    project = app.project()
+    where = (app.directory / path).resolve()
+    if dry_run:
+        app.answer_plan(
+            f"wts adopt {path} would",
+            new.plan_adopt(project, where, words=words, parent=parent, role=role).plan,
+        )
+        return
+    made = new.adopt(project, where, words=words, parent=parent, role=role)
+    app.answer_receipt(lambda: made_facts(project, made, None), adopted_receipt(made))
+
+
+@click.command("open")
+@click.argument("target", default=".")
+@click.option(
+    "-p", "--prompt", metavar="TEXT", help="A prompt to go on with; - reads it from standard input."
+)
+@click.option("--tmux", "place", flag_value="tmux", help="Resume in a tmux window.")
+@click.option("--background", "place", flag_value="background", help="Start in Claude's own background.")
+@click.option("--here", "place", flag_value="terminal", help="Resume in this terminal (the default).")
+@json_option
+@pass_app
+def open_command(app: App, target: str, prompt: str | None, place: str | None) -> None:
+    """Go to a session's Claude where it runs, or resume its very conversation in its worktree.
+
+    A conversation has one Claude: a second one on it is refused.
+    """
+    from worktree_sessions.actions import start
+    from worktree_sessions.actions.target import find_session
+    from worktree_sessions.views.sessions import opened_facts, opened_receipt
+
+    project = app.project(start=place)
+    session = find_session(project, target)
+    started = start.go_to(project, session)
+    if started is None:
+        where = start.decide_place(project)
+        if where is start.Place.TERMINAL:
+            run_here(app, project, session, _read_prompt(prompt))
+            return
+        if where is start.Place.NONE:
+            raise UsageError(
+                "no-terminal",
+                f"there is no terminal to open {session.name} on",
+                hint=f"wts open {session.number} --tmux",
+                session=session.name,
+            )
+        started = start.begin(project, session, where, _read_prompt(prompt))
+    app.answer_receipt(lambda: opened_facts(project, session, started), opened_receipt(session, started))
+
+
+def run_here(app: App, project: Project, session: Session, prompt: str | None) -> None:
+    """Run Claude on this terminal, and say afterwards how it ended and what is left to do."""
+    from worktree_sessions.actions.launch import launch
+    from worktree_sessions.actions.listing import look_at_one
+    from worktree_sessions.views.sessions import ended_text
+
+    ended = launch(project, session, prompt)
+    if ended.has_no_terminal:
+        return
+    screen = app.screen
+    screen.story(ended_text(look_at_one(project, session), ended, color=screen.colors_story))
