@@ -1,0 +1,256 @@
+"""The budgets of docs/performance.md, measured: `nox -s bench`, and with `-- --write` into that page.
+
+Every command runs in turn with what it is measured against (A, B, A, B, ...), so that a busy machine slows both. What
+counts are ratios of medians; the spread says how far to trust them. Everything happens in a temporary directory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "performance.md"
+BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+FILES = 300  # in the repository
+
+Run = Callable[[], None]
+
+
+class Measured(NamedTuple):
+    """Seconds of one command, each run."""
+
+    seconds: list[float]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    @property
+    def spread(self) -> float:
+        """Half the distance between the quartiles, as a part of the median."""
+        first, _, third = statistics.quantiles(self.seconds, n=4)
+        return (third - first) / 2 / self.median
+
+
+class Row(NamedTuple):
+    """One line of the table: what was measured, and the most it may take, with that in words."""
+
+    what: str
+    took: Measured
+    bare: Measured
+    most: float
+    budget: str
+
+    @property
+    def is_kept(self) -> bool:
+        return self.took.median <= self.most
+
+    def cells(self) -> list[str]:
+        return [
+            self.what,
+            f"{self.took.median * 1000:.1f} ms ± {self.took.spread:.0%}",
+            f"{self.took.median / self.bare.median:.2f} x",
+            f"{self.budget} = {self.most / self.bare.median:.2f} x",
+            "yes" if self.is_kept else "**no**",
+        ]
+
+
+class World:
+    """A throw-away repository with a home of its own."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.repo = place / "app"
+        self.env = {
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+            "HOME": str(place),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "LC_ALL": "C.UTF-8",
+            "PYTHONPYCACHEPREFIX": str(place / "pyc"),  # compiled once, as an installed package is
+        }
+        (place / ".gitconfig").write_text("[user]\nname = Bench\nemail = bench@example.org\n")
+        self.git(place, "init", "--quiet", "--initial-branch=main", str(self.repo))
+        for number in range(FILES):
+            file = self.repo / f"part{number % 10}" / f"file{number}.txt"
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(f"line {number}\n" * 40)
+        self.git(self.repo, "add", ".")
+        self.git(self.repo, "commit", "--quiet", "-m", "start")
+
+    def run(self, *argv: str, cwd: Path | None = None, stdin: bytes = b"") -> None:
+        subprocess.run(
+            argv, cwd=cwd or self.repo, env=self.env, input=stdin, stdout=subprocess.DEVNULL, check=True
+        )
+
+    def git(self, cwd: Path, *args: str) -> None:
+        self.run("git", *args, cwd=cwd)
+
+    def wts(self, *args: str) -> None:
+        # run as an installed command is, by a script that imports the front door
+        self.run(sys.executable, "-c", FRONT_DOOR, *args)
+
+    def python(self) -> None:
+        self.run(sys.executable, "-c", "pass")
+
+
+FRONT_DOOR = "import sys; from worktree_sessions.__main__ import main; sys.exit(main())"
+
+
+def alternate(runs: Sequence[Run], times: int) -> list[Measured]:
+    """Run all of them in turn, `times` times, after once for nothing."""
+    seconds: list[list[float]] = [[] for _ in runs]
+    for run in runs:
+        run()
+    for _ in range(times):
+        for index, run in enumerate(runs):
+            begun = time.perf_counter()
+            run()
+            seconds[index].append(time.perf_counter() - begun)
+    return [Measured(taken) for taken in seconds]
+
+
+def against_python(world: World, what: str, run: Run, factor: float, times: int) -> Row:
+    took, bare = alternate([run, world.python], times)
+    return Row(what, took, bare, factor * bare.median, f"{factor:g} x")
+
+
+# -- the rows --------------------------------------------------------------------------------------
+
+
+def measure(world: World, sessions: int, times: int) -> Iterator[Row]:
+    yield measure_hook(world, times)
+    for number in range(sessions):
+        world.wts("new", f"part{number}-dev", "--no-start")
+    yield measure_event(world, times)
+    yield against_python(world, "`wts --version`", lambda: world.wts("--version"), 5, times)
+    yield against_python(world, "`wts path 1`", lambda: world.wts("path", "1"), 5, times)
+    yield against_python(world, "`wts names` (completion)", lambda: world.wts("names"), 5, times)
+    yield measure_list(world, sessions, times)
+    yield measure_new(world, times)
+
+
+def measure_hook(world: World, times: int) -> Row:
+    """A repository that installed the hooks and has no session."""
+    hook = world.repo / ".git" / "wts" / "hooks" / "wts-hook.sh"
+    hook.parent.mkdir(parents=True)
+    shutil.copy(ROOT / "hooks" / "git" / "wts-hook.sh", hook)
+    took, bare = alternate([lambda: world.run("sh", str(hook), "post-commit"), world.python], times)
+    return Row("a git hook with nothing to say", took, bare, 0.010, "10 ms")
+
+
+def measure_event(world: World, times: int) -> Row:
+    """One event of Claude, handled as hooks.json says."""
+    handler = world.repo / ".git" / "wts" / "claude" / "bench" / "event.py"
+    handler.parent.mkdir(parents=True)
+    shutil.copy(ROOT / "hooks" / "claude" / "event.py", handler)
+    event = b'{"session_id": "s", "tool_name": "Bash", "tool_input": {"command": "make test"}}'
+    world.env |= {"WTS_SESSION": "part0-dev", "CLAUDE_PID": "1"}
+
+    def run() -> None:
+        world.run(sys.executable, "-S", "-E", "-B", str(handler), "PreToolUse", stdin=event)
+
+    row = against_python(world, "a Claude event", run, 2.5, times)
+    for name in ("WTS_SESSION", "CLAUDE_PID"):
+        del world.env[name]
+    return row
+
+
+def measure_list(world: World, sessions: int, times: int) -> Row:
+    """Against the statuses it has to ask for: on two cores the slowest half of them, on four the slowest quarter."""
+    tops = [world.place / "app.worktrees" / f"part{number}-dev" for number in range(sessions)]
+    share = math.ceil(sessions / (os.cpu_count() or 1))
+    statuses: list[float] = []
+
+    def one_by_one() -> None:
+        taken = []
+        for top in tops:
+            begun = time.perf_counter()
+            world.run("git", "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all", cwd=top)
+            taken.append(time.perf_counter() - begun)
+        statuses.append(sum(sorted(taken)[-share:]))
+
+    took, bare, _ = alternate([lambda: world.wts("list"), world.python, one_by_one], times)
+    slowest = statistics.median(statuses)
+    budget = f"8 x + {share} of {sessions} `git status` ({slowest * 1000:.0f} ms)"
+    return Row(f"`wts list`, {sessions} worktrees", took, bare, 8 * bare.median + slowest, budget)
+
+
+def measure_new(world: World, times: int) -> Row:
+    """Against `git worktree add` alone; each run makes another one."""
+    made = iter(range(10_000))
+
+    def wts_new() -> None:
+        world.wts("new", f"part0-n{next(made)}", "--no-start")
+
+    def git_add() -> None:
+        name = f"plain{next(made)}"
+        world.git(world.repo, "worktree", "add", "--quiet", "--no-track", "-b", name, f"../plain/{name}")
+
+    took, bare, add = alternate([wts_new, world.python, git_add], times)
+    most = add.median + 12 * bare.median
+    return Row(
+        "`wts new --no-start`", took, bare, most, f"git worktree add ({add.median * 1000:.0f} ms) + 12 x"
+    )
+
+
+# -- the table -------------------------------------------------------------------------------------
+
+HEAD = ["what", "median ± spread", "against `python -c pass`", "budget", "kept"]
+
+
+def table(rows: Sequence[Row]) -> str:
+    lines = [HEAD, ["---"] * len(HEAD), *(row.cells() for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def where() -> str:
+    git = subprocess.run(["git", "version"], capture_output=True, text=True, check=True).stdout.strip()
+    return f"Python {platform.python_version()}, {git}, {platform.system()}, {os.cpu_count()} cores."
+
+
+def write(text: str) -> None:
+    """Put the table between the marks of the page."""
+    page = PAGE.read_text(encoding="utf-8")
+    before, rest = page.split(BEGIN)
+    after = rest.split(END)[1]
+    PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+
+
+@contextmanager
+def throw_away() -> Iterator[World]:
+    with tempfile.TemporaryDirectory(prefix="wts-bench-") as place:
+        yield World(Path(place))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="renew the table in docs/performance.md")
+    parser.add_argument("--sessions", type=int, default=10, help="worktrees for the list (default: 10)")
+    parser.add_argument("--times", type=int, default=21, help="runs of each (default: 21)")
+    options = parser.parse_args()
+    rows = []
+    with throw_away() as world:
+        for row in measure(world, options.sessions, options.times):
+            rows.append(row)
+            print("  ".join(row.cells()), flush=True)
+    text = f"{table(rows)}\n\nMedians of {options.times} runs each. {where()}"
+    if options.write:
+        write(text)
+    return 0 if all(row.is_kept for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
