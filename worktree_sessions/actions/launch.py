@@ -79,26 +79,17 @@ def argv_of(project: Project, session: Session, conversation: str, prompt: str |
     A conversation that /clear began does not begin with the session's first prompt again.
     """
     program = find_claude(project)
-    can = claude.features(program)
-    plugin = prepare_plugin(project, session)
+    is_held = claude.conversation(claude.config_dir(), conversation) is Conversation.HELD
     is_first = conversation_of(project, session) == session.conversation
-    if claude.conversation(claude.config_dir(), conversation) is Conversation.HELD:
-        return claude.resume_argv(
-            program,
-            can,
-            conversation=conversation,
-            name=session.display,
-            plugin_dir=plugin,
-            prompt=prompt,
-            focus=session.focus,
-        )
-    return claude.start_argv(
+    first_prompt = session.prompt if is_first and not is_held else None
+    word = claude.resume_argv if is_held else claude.start_argv
+    return word(
         program,
-        can,
+        claude.features(program),
         conversation=conversation,
         name=session.display,
-        plugin_dir=plugin,
-        prompt=prompt or (session.prompt if is_first else None),
+        plugin_dir=prepare_plugin(project, session),
+        prompt=prompt or first_prompt,
         focus=session.focus,
     )
 
