@@ -15,8 +15,8 @@ from tests.conftest import Wts
 from tests.support.claude_cli import eventually
 from tests.support.repos import Repo
 from tests.support.sessions import project_of
+from worktree_sessions.actions.asking import ask_state
 from worktree_sessions.model.session import State
-from worktree_sessions.model.state import ask_state
 
 NAME = "auth-frontend"
 USERS = b'{"permissions": {"allow": ["Bash(ls)"]},\n\n  "hooks": {"Stop": [{"hooks": []}]}, "\xc3\xa9": 1.50}'
@@ -163,7 +163,7 @@ def test_claude_w_makes_a_session_that_can_be_resumed(opted_in: Repo, wts: Wts, 
     assert session is not None
     assert (session.worktree / "login.py").read_text() == "form\n"
     assert session.branch == "feature/auth-frontend"
-    assert ask_state(project.store, session).state is State.WORKING
+    assert ask_state(project, session).now.state is State.WORKING
     assert wts("open", "1").status == 3
     assert wts("close", "1").status == 3
     second = claude(opted_in)
@@ -172,7 +172,7 @@ def test_claude_w_makes_a_session_that_can_be_resumed(opted_in: Repo, wts: Wts, 
     leave.touch()
     assert running.wait(30) == 0
 
-    assert ask_state(project.store, session).state is State.ENDED
+    assert ask_state(project, session).now.state is State.ENDED
     assert (session.worktree / "login.py").exists()
     resumed = claude(opted_in, {"commit": "add the form"})
     assert resumed.returncode == 0, resumed.stderr

@@ -210,7 +210,11 @@ def _claude_runs(repo: Repo, session: Session, script: str) -> subprocess.Popen[
     known = processes.look_up(process.pid)
     assert known is not None
     events.append_launch(
-        project_of(repo).store.events_file(session.name), time.time(), known, conversation="c"
+        project_of(repo).store.events_file(session.name),
+        time.time(),
+        known,
+        conversation="c",
+        config=Path("/none"),
     )
     return process
 

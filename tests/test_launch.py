@@ -17,8 +17,8 @@ from tests.support.claude_cli import eventually
 from tests.support.repos import Repo
 from tests.support.sessions import project_of
 from tests.support.tmux import Pane, Shell, put_wts_on_path, tmux, windows
+from worktree_sessions.actions.asking import ask_state
 from worktree_sessions.model.session import Session, State
-from worktree_sessions.model.state import ask_state
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
@@ -66,7 +66,7 @@ class Stage:
         return session
 
     def state(self, name: str = NAME) -> tuple[State, str | None]:
-        now = ask_state(project_of(self.repo).store, self.session(name))
+        now = ask_state(project_of(self.repo), self.session(name)).now
         return now.state, now.reason
 
     def wait_for_state(self, wanted: State, name: str = NAME) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ from hypothesis import strategies as st
 
 from worktree_sessions.model.events import Event
 from worktree_sessions.model.session import State, StateNow
-from worktree_sessions.model.state import conversation_of, fold
+from worktree_sessions.model.state import FRESH, LAG, Facts, verdict
+from worktree_sessions.model.told import fold, from_json, to_json
 from worktree_sessions.outside.claude import Registered
-from worktree_sessions.outside.processes import Process
 
 CREATED = 50.0
 PID, WRAPPER, NESTED, LATER = 7, 6, 8, 9
@@ -41,8 +42,18 @@ def registered(status: str | None, updated: float | None, waiting_for: str | Non
     return Registered(PID, ID, Path("/w"), status, waiting_for, "start", None, None, None, updated)
 
 
-def of(*events: Event, lives: bool = True, entry: Registered | None = None, now: float = 0) -> StateNow:
-    return fold(events, lambda _: lives, created=CREATED, registered=entry, now=now)
+def of(
+    *events: Event,
+    lives: bool | None = True,
+    entry: Registered | None = None,
+    now: float | None = None,
+    host: str = "here",
+    boot: str = "first",
+) -> StateNow:
+    """The state right after the last event, where nothing else is said."""
+    told = fold(events)
+    facts = Facts(told.latest if now is None else now, lives, entry, "registry", host, boot)
+    return verdict(told, facts, created=CREATED)
 
 
 def after(*events: Event) -> StateNow:
@@ -51,7 +62,10 @@ def after(*events: Event) -> StateNow:
 
 
 PROMPT = event("UserPromptSubmit", 110, prompt="Build it")
-ASKED = event("PermissionRequest", 120, tool_name="Bash", what="rm -r build")
+BROKEN_OFF = "its turn was broken off (Esc), or what it asked was refused"
+ASKS = "may it run `rm -r build`?"
+CALL: dict[str, Any] = {"tool_name": "Bash", "what": "rm -r build"}
+ASKED = event("PermissionRequest", 120, **CALL)
 
 
 @pytest.mark.parametrize(
@@ -62,17 +76,49 @@ ASKED = event("PermissionRequest", 120, tool_name="Bash", what="rm -r build")
         # working: a prompt was submitted, a tool starts or ended
         ((PROMPT,), State.WORKING, 110, None),
         ((PROMPT, event("PreToolUse", 111), event("PostToolUse", 112)), State.WORKING, 110, None),
-        ((PROMPT, ASKED, event("PostToolUse", 130)), State.WORKING, 130, None),
-        ((PROMPT, ASKED, event("PostToolUseFailure", 130)), State.WORKING, 130, None),
+        ((PROMPT, ASKED, event("PostToolUse", 130, **CALL)), State.WORKING, 130, None),
+        ((PROMPT, ASKED, event("PostToolUseFailure", 130, **CALL)), State.WORKING, 130, None),
         # waiting: a permission, at once; its notification lags and adds nothing
-        ((PROMPT, ASKED), State.WAITING, 120, "may it run Bash: rm -r build?"),
+        ((PROMPT, ASKED), State.WAITING, 120, ASKS),
         (
             (PROMPT, ASKED, event("Notification", 126, notification_type="permission_prompt", message="x")),
             State.WAITING,
             120,
-            "may it run Bash: rm -r build?",
+            ASKS,
         ),
-        ((PROMPT, event("PermissionRequest", 120, tool_name="Bash")), State.WAITING, 120, "may it run Bash?"),
+        ((PROMPT, event("PermissionRequest", 120, tool_name="Bash")), State.WAITING, 120, "may it use Bash?"),
+        # two tools at once: the end of the other answers nothing
+        ((PROMPT, ASKED, event("PostToolUse", 130, tool_name="Read")), State.WAITING, 120, ASKS),
+        (
+            (PROMPT, ASKED, event("PermissionRequest", 121, tool_name="Write", what="a.py")),
+            State.WAITING,
+            120,
+            f"{ASKS} (and 1 more)",
+        ),
+        # what a subagent asks is asked of the human
+        ((PROMPT, event("PermissionRequest", 120, agent_id="a1", **CALL)), State.WAITING, 120, ASKS),
+        (
+            (
+                PROMPT,
+                event("PermissionRequest", 120, agent_id="a1", **CALL),
+                event("Stop", 130, background=1),
+            ),
+            State.WAITING,
+            120,
+            ASKS,
+        ),
+        (
+            (
+                PROMPT,
+                event("PermissionRequest", 120, agent_id="a1", **CALL),
+                event("Stop", 130, background=0),
+            ),
+            State.IDLE,
+            130,
+            None,
+        ),
+        # after a refusal the next prompt is the next fact; one that Claude makes itself answers nothing
+        ((PROMPT, ASKED, event("UserPromptSubmit", 140, prompt="Then so")), State.WORKING, 140, None),
         # waiting: a question
         (
             (PROMPT, event("PermissionRequest", 120, tool_name="AskUserQuestion", what="Which form?")),
@@ -84,7 +130,7 @@ ASKED = event("PermissionRequest", 120, tool_name="Bash", what="rm -r build")
             (PROMPT, event("PermissionRequest", 120, tool_name="ExitPlanMode")),
             State.WAITING,
             120,
-            "a question",
+            "may it carry out its plan?",
         ),
         ((PROMPT, event("Elicitation", 120, message="Your name?")), State.WAITING, 120, "Your name?"),
         # an idle prompt is not a question
@@ -98,7 +144,7 @@ ASKED = event("PermissionRequest", 120, tool_name="Bash", what="rm -r build")
         ((PROMPT, event("Stop", 130, background=2, timers=0)), State.BACKGROUND, 130, "2 still running"),
         ((PROMPT, event("Stop", 130, background=0, timers=1)), State.BACKGROUND, 130, "1 still running"),
         # idle: the turn ended otherwise; held back by our own Stop hook, it goes on
-        ((PROMPT, event("Stop", 130, last_assistant_message="Done.")), State.IDLE, 130, "Done."),
+        ((PROMPT, event("Stop", 130, last_assistant_message="Done.")), State.IDLE, 130, None),
         ((PROMPT, event("Stop", 130), event("StopHeld", 131)), State.WORKING, 131, None),
         ((PROMPT, event("Stop", 130), event("StopHeld", 131), event("Stop", 140)), State.IDLE, 140, None),
         # limited, failed: by the kind of the error; overload is not a quota
@@ -142,32 +188,37 @@ def test_each_row_of_events(told: tuple[Event, ...], state: State, since: float,
         # an approval fires no hook
         ((PROMPT, ASKED), registered("busy", 125), StateNow(State.WORKING, 125)),
         # Esc and a refusal neither
-        ((PROMPT,), registered("idle", 125), StateNow(State.INTERRUPTED, 125, "its turn was interrupted")),
+        ((PROMPT,), registered("idle", 125), StateNow(State.INTERRUPTED, 125, BROKEN_OFF)),
         (
             (PROMPT, ASKED),
             registered("idle", 125),
-            StateNow(State.INTERRUPTED, 125, "its turn was interrupted"),
+            StateNow(State.INTERRUPTED, 125, BROKEN_OFF),
         ),
         # the permission of a subagent
-        ((PROMPT,), registered("waiting", 125, "dialog open"), StateNow(State.WAITING, 125, "dialog open")),
+        ((PROMPT,), registered("waiting", 125, "dialog open"), StateNow(State.WAITING, 125, "a dialog open")),
         ((PROMPT,), registered("waiting", 125), StateNow(State.WAITING, 125, "a question")),
         # where both agree the event's detail stays
         (
             (PROMPT, ASKED),
             registered("waiting", 125, "permission prompt"),
-            StateNow(State.WAITING, 120, "may it run Bash: rm -r build?"),
+            StateNow(State.WAITING, 120, ASKS),
         ),
         ((PROMPT,), registered("busy", 125), StateNow(State.WORKING, 110)),
         ((PROMPT, event("Stop", 130)), registered("idle", 131), StateNow(State.IDLE, 130)),
-        # an older one, or one without facts, says nothing
-        (
-            (PROMPT, ASKED),
-            registered("busy", 119),
-            StateNow(State.WAITING, 120, "may it run Bash: rm -r build?"),
-        ),
-        ((PROMPT,), registered("idle", None), StateNow(State.WORKING, 110)),
+        # one without a status says nothing, nor does a word of a newer version
         ((PROMPT,), registered(None, 125), StateNow(State.WORKING, 110)),
         ((PROMPT,), registered("some new word", 125), StateNow(State.WORKING, 110)),
+        # a subagent in the background keeps it busy after the turn's end; what comes later is work again
+        (
+            (PROMPT, event("Stop", 130, background=1)),
+            registered("busy", 110),
+            StateNow(State.BACKGROUND, 130, "1 still running"),
+        ),
+        (
+            (PROMPT, event("Stop", 130, background=1)),
+            registered("busy", 135),
+            StateNow(State.WORKING, 135),
+        ),
         # what the registry does not know stays
         (
             (PROMPT, event("Stop", 130, background=1)),
@@ -185,6 +236,51 @@ def test_the_registry_wins_where_it_is_later(
     told: tuple[Event, ...], entry: Registered, expected: StateNow
 ) -> None:
     assert of(launch(), started(), *told, entry=entry) == expected
+
+
+def test_a_registry_that_has_not_followed_yet_says_nothing_and_then_wins() -> None:
+    told = (launch(), started(), PROMPT, ASKED)
+    older = registered("busy", 119)
+    assert of(*told, entry=older) == StateNow(State.WAITING, 120, ASKS)
+    assert of(*told, entry=older, now=120 + LAG) == StateNow(State.WAITING, 120, ASKS)
+    assert of(*told, entry=older, now=121 + LAG) == StateNow(State.WORKING, 120)
+    undated = registered("idle", None)
+    assert of(launch(), started(), PROMPT, entry=undated) == StateNow(State.WORKING, 110)
+    assert of(launch(), started(), PROMPT, entry=undated, now=111 + LAG) == StateNow(
+        State.INTERRUPTED, 110, BROKEN_OFF
+    )
+
+
+def test_an_answer_that_only_the_registry_told_stays_answered_when_another_tool_ends() -> None:
+    told = (launch(), started(), PROMPT, ASKED, event("PostToolUse", 130, tool_name="Read"))
+    assert of(*told, entry=registered("busy", 125), now=131 + LAG).state is State.WORKING
+
+
+def test_without_a_registry_nothing_lasts_for_ever() -> None:
+    told = (launch(), started(), PROMPT)
+    assert of(*told, now=110 + FRESH) == StateNow(State.WORKING, 110)
+    stale = of(*told, now=111 + FRESH)
+    assert (stale.state, stale.since) == (State.UNKNOWN, 110)
+    assert of(*told, entry=registered("busy", 110), now=111 + FRESH).state is State.WORKING
+
+
+def test_after_a_restart_of_the_machine_every_session_is_parked() -> None:
+    before = launch(host="here", boot="first")
+    for told in ((before, started(), PROMPT), (before, exit_of(143)), (before, exit_of(1))):
+        now = of(*told, lives=False, boot="second")
+        assert (now.state, now.reason) == (State.PARKED, "the machine was restarted")
+    assert of(before, started(), lives=False, boot="first").state is State.FAILED
+    elsewhere = of(before, started(), lives=False, host="there", boot="second")
+    assert (elsewhere.state, elsewhere.reason) == (
+        State.UNKNOWN,
+        "it was started on here, which can't be seen from here",
+    )
+
+
+def test_a_clock_that_is_set_back_moves_what_was_told_before() -> None:
+    told = (launch(5000), started(5001), event("UserPromptSubmit", 5010), event("Stop", 1000))
+    assert of(*told) == StateNow(State.IDLE, 1000)
+    assert of(*told, event("UserPromptSubmit", 1010)) == StateNow(State.WORKING, 1010)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +317,7 @@ def test_a_start_that_tells_nothing_is_starting_and_then_a_question() -> None:
 
 
 def test_a_claude_that_is_gone_failed_unless_it_said_goodbye() -> None:
-    gone = "Claude is gone and its launcher told nothing: killed, or a restart"
+    gone = "Claude is gone and its launcher told nothing: killed"
     assert of(launch(), started(), PROMPT, lives=False) == StateNow(State.FAILED, 110, gone)
     assert of(launch(), lives=False) == StateNow(State.FAILED, 100, gone)
     ended = event("SessionEnd", 130, reason="other")
@@ -265,19 +361,20 @@ def test_a_background_claude_that_was_attached_again_goes_on() -> None:
         event("SessionEnd", 151, reason="other"),
         event("UserPromptSubmit", 160, LATER),
     )
-    assert of(*told, entry=registered("busy", 161), lives=False) == StateNow(State.WORKING, 160)
+    assert of(*told, entry=registered("busy", 161)) == StateNow(State.WORKING, 160)
 
 
-def test_the_newest_conversation_is_the_one_to_resume() -> None:
-    assert conversation_of([]) is None
-    assert conversation_of([launch()]) == ID
+def test_the_conversations_are_remembered_the_newest_last() -> None:
+    assert fold([]).history() == []
+    assert fold([launch()]).history() == [ID]
     nested = started(110, NESTED, "another's")
-    assert conversation_of([launch(), started(), nested]) == ID
+    assert fold([launch(), started(), nested]).history() == [ID]
     cleared = started(120, conversation=CLEARED, source="clear")
-    assert conversation_of([launch(), started(), cleared]) == CLEARED
-    assert (
-        conversation_of([launch(), started(), cleared, launch(300, LATER, conversation=CLEARED)]) == CLEARED
-    )
+    assert fold([launch(), started(), cleared]).history() == [ID, CLEARED]
+    again = launch(300, LATER, conversation=CLEARED)
+    assert fold([launch(), started(), cleared, again]).history() == [ID, CLEARED]
+    back = started(310, LATER, source="resume")
+    assert fold([launch(), started(), cleared, again, back]).history() == [CLEARED, ID]
 
 
 NAMES = st.sampled_from(
@@ -322,7 +419,16 @@ def test_events_that_are_told_twice_change_nothing(
     events = [Event(100.0 + n, name, pid, fields) for n, (name, pid, fields) in enumerate(rows)]
     doubled = [event for event in events for _ in range(2)]
     assert of(*doubled, lives=lives, entry=entry) == of(*events, lives=lives, entry=entry)
-    assert conversation_of(doubled) == conversation_of(events)
+    assert fold(doubled).history() == fold(events).history()
+
+
+@given(LOGS, st.integers(0, 12))
+def test_what_is_kept_in_between_makes_no_difference(
+    rows: list[tuple[str, int | None, dict[str, Any]]], cut: int
+) -> None:
+    events = [Event(100.0 + n, name, pid, fields) for n, (name, pid, fields) in enumerate(rows)]
+    kept = json.loads(json.dumps(to_json(fold(events[:cut]))))
+    assert to_json(fold(events[cut:], from_json(kept))) == to_json(fold(events))
 
 
 @given(LOGS, ENTRIES)
@@ -334,14 +440,3 @@ def test_whatever_is_told_a_state_has_a_time_and_an_unwatched_end_is_never_worki
     assert gone.state in (State.PARKED, State.ENDED, State.FAILED, State.UNKNOWN)
     assert gone.since is not None
     assert of(*events, entry=entry).since is not None
-
-
-def test_a_live_process_is_asked_for_by_pid_and_start_time() -> None:
-    asked: list[Process] = []
-
-    def lives(process: Process) -> bool:
-        asked.append(process)
-        return True
-
-    fold([launch()], lives, created=CREATED)
-    assert asked == [Process(PID, "start")]

@@ -22,7 +22,7 @@ from worktree_sessions.actions.target import find_worktree
 from worktree_sessions.errors import Refused, UsageError, WtsError
 from worktree_sessions.model.events import append_launch
 from worktree_sessions.model.session import Session
-from worktree_sessions.outside import environment, processes
+from worktree_sessions.outside import claude, environment, processes
 
 AGENT = re.compile(r"agent-[0-9a-f]+")
 ENDS_WITHIN = 60.0  # seconds that a Claude which asked for the removal may take to end
@@ -79,7 +79,9 @@ def _note_claude(project: Project, session: Session, conversation: str) -> None:
     process = processes.look_up(int(told) if told.isdecimal() else os.getppid())
     if process is not None and conversation:
         events = project.store.events_file(session.name)
-        append_launch(events, time.time(), process, conversation=conversation, by="claude")
+        append_launch(
+            events, time.time(), process, conversation=conversation, config=claude.config_dir(), by="claude"
+        )
 
 
 # -- removal -----------------------------------------------------------------------------------

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from worktree_sessions.actions import operate, risk, snapshot, steps
+from worktree_sessions.actions.asking import running_claude
 from worktree_sessions.actions.project import Project, registered
 from worktree_sessions.errors import Refused
 from worktree_sessions.model.operation import Plan, Step
 from worktree_sessions.model.risk import Consent, Finding, refuse
 from worktree_sessions.model.session import Session
-from worktree_sessions.model.state import running_claude
 from worktree_sessions.outside import processes
 from worktree_sessions.outside.git import Oid, Ref, Worktree, full
 
@@ -137,7 +137,7 @@ def close(project: Project, session: Session, order: Closing) -> Closed:
 
 def end_claude(project: Project, session: Session) -> None:
     """Ask the session's Claude to end and wait for it; never kills."""
-    process = running_claude(project.store, session)
+    process = running_claude(project, session)
     if process is None:
         return
     processes.send(process, signal.SIGTERM)

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from worktree_sessions.actions.asking import running_claude
 from worktree_sessions.actions.project import Project
 from worktree_sessions.actions.target import find_worktree
 from worktree_sessions.errors import Refused, UsageError, WtsError
-from worktree_sessions.model.events import append_exit, append_launch, load_events
+from worktree_sessions.model.events import append_exit, append_launch
 from worktree_sessions.model.session import Session
-from worktree_sessions.model.state import conversation_of as newest_conversation
-from worktree_sessions.model.state import of_exit, running_claude
+from worktree_sessions.model.state import of_exit
 from worktree_sessions.outside import claude, environment, locks, processes, tmux
 from worktree_sessions.outside.claude import Conversation
 from worktree_sessions.outside.files import replace_file
@@ -62,9 +62,22 @@ def find_claude(project: Project) -> Path:
     return found
 
 
+def history_of(project: Project, session: Session) -> tuple[str, ...]:
+    """Return every conversation that the session has had, the newest last: Claude changes its id on /clear."""
+    told = project.store.told(session.name).history()
+    known = [session.conversation, *session.conversations, *told]
+    return tuple(reversed(dict.fromkeys(reversed(known))))
+
+
 def conversation_of(project: Project, session: Session) -> str:
-    """Return the newest conversation of the session: Claude changes its id on /clear."""
-    return newest_conversation(load_events(project.store.events_file(session.name))) or session.conversation
+    """Return the newest conversation that belongs to the session's worktree.
+
+    One that was taken up from another directory (/resume shows them all) does not; the newest of all when none does.
+    """
+    newest_first = history_of(project, session)[::-1]
+    config = claude.config_dir()
+    own = (one for one in newest_first if claude.is_held_in(config, one, session.worktree) is not False)
+    return next(own, newest_first[0])
 
 
 def is_held(project: Project, session: Session) -> bool:
@@ -131,7 +144,7 @@ def launch(project: Project, session: Session, prompt: str | None = None) -> End
             at = time.time()  # before the first event
             signals.child = _spawn(argv, cwd=worktree, env=env)
             identity = processes.look_up(signals.child.pid) or Process(signals.child.pid, "")
-            append_launch(events, at, identity, conversation=conversation)
+            append_launch(events, at, identity, conversation=conversation, config=claude.config_dir())
         status = signals.child.wait()
         append_exit(events, time.time(), identity, status)
     if status < 0 or status > 128:
@@ -153,7 +166,10 @@ def remember(project: Project, session: Session, *, place: str, address: str | N
     current = project.store.load(session.name)
     if current is None or current.id != session.id:
         raise Refused("gone", f"session {session.name} was closed meanwhile", hint="wts list")
-    changed = dataclasses.replace(current, started=True, place=place, address=address)
+    conversations = history_of(project, current)
+    changed = dataclasses.replace(
+        current, started=True, place=place, address=address, conversations=conversations
+    )
     if changed != current:
         project.store.save(changed)
     return changed
@@ -161,7 +177,7 @@ def remember(project: Project, session: Session, *, place: str, address: str | N
 
 def refuse_second(project: Project, session: Session) -> None:
     """Raise Refused while a Claude runs on the session's conversation, started by wts or by hand."""
-    running = running_claude(project.store, session)
+    running = running_claude(project, session)
     pid = running.pid if running else _registered_on(conversation_of(project, session))
     if pid is not None:
         raise Refused(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from worktree_sessions.actions.asking import Asked, ask_states
 from worktree_sessions.actions.project import Project
 from worktree_sessions.errors import WtsError
 from worktree_sessions.model import names
 from worktree_sessions.model.ordering import order
 from worktree_sessions.model.session import Listing, Look, Session
-from worktree_sessions.model.state import ask_state
 from worktree_sessions.outside.git import (
     LIST_REFS,
     LIST_WORKTREES,
@@ -85,7 +85,8 @@ def _looks(project: Project, sessions: list[Session], answers: list[bytes | WtsE
     refs = parse_refs(_told(answers[0]))
     facts = [_facts(*pair, refs) for pair in zip(sessions, answers[1:], strict=True)]
     distances = _ask_distances(project, facts)
-    return [_look(project, *row) for row in zip(sessions, facts, distances, strict=True)]
+    asked = ask_states(project, sessions)
+    return [_look(*row) for row in zip(sessions, facts, distances, asked, strict=True)]
 
 
 def _told(answer: bytes | WtsError) -> bytes:
@@ -110,12 +111,15 @@ def _ask_distances(project: Project, facts: list[Facts]) -> list[bytes | WtsErro
     return [next(answers) if fact in apart else None for fact in facts]
 
 
-def _look(project: Project, session: Session, facts: Facts, distance: bytes | WtsError | None) -> Look:
+def _look(session: Session, facts: Facts, distance: bytes | WtsError | None, asked: Asked) -> Look:
     ahead, behind, problem = _distance(session, facts, distance)
     landed = None if ahead is None else ahead == 0 and facts.tip != session.base
     return Look(
         session=session,
-        now=ask_state(project.store, session),
+        now=asked.now,
+        goal=asked.goal,
+        said=asked.said,
+        attended=asked.attended,
         status=facts.status,
         ahead=ahead,
         behind=behind,

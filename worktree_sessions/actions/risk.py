@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from worktree_sessions.actions import precious, snapshot, steps
+from worktree_sessions.actions.asking import running_claude
 from worktree_sessions.actions.project import Project
 from worktree_sessions.errors import WtsError
 from worktree_sessions.model.risk import Consent, Finding
 from worktree_sessions.model.session import Session
-from worktree_sessions.model.state import running_claude
 from worktree_sessions.model.words import quoted, size
 from worktree_sessions.outside import files, processes
 from worktree_sessions.outside.git import Git, Status, Worktree, open_operation
@@ -92,7 +92,7 @@ def _locked(_: Project, session: Session, __: Git, row: Worktree | None) -> list
 
 
 def _standing(project: Project, session: Session, _: Git, __: Worktree | None) -> list[Finding]:
-    claude = running_claude(project.store, session)
+    claude = running_claude(project, session)
     findings = []
     if claude is not None:
         says = f"Claude runs in it (pid {claude.pid})"

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worktree_sessions.actions import launch, setup
+from worktree_sessions.actions.asking import running_claude
 from worktree_sessions.actions.new import Made
 from worktree_sessions.actions.project import Project
 from worktree_sessions.actions.target import find_worktree
 from worktree_sessions.errors import Refused, UsageError, WtsError
 from worktree_sessions.model.events import append_launch
 from worktree_sessions.model.session import Session, Setup
-from worktree_sessions.model.state import running_claude
 from worktree_sessions.outside import claude, environment, locks, processes, terminal, tmux
 from worktree_sessions.outside.processes import Process
 
@@ -194,7 +194,11 @@ def _note_background(project: Project, session: Session, job: str, *, at: float)
         if entry is not None:
             identity = processes.look_up(entry.pid) or Process(entry.pid, "")
             append_launch(
-                project.store.events_file(session.name), at, identity, conversation=entry.conversation
+                project.store.events_file(session.name),
+                at,
+                identity,
+                conversation=entry.conversation,
+                config=claude.config_dir(),
             )
         launch.remember(project, session, place=Place.BACKGROUND, address=job)
 
@@ -204,7 +208,7 @@ def _note_background(project: Project, session: Session, job: str, *, at: float)
 
 def go_to(project: Project, session: Session) -> Started | None:
     """Bring the user to a Claude that runs; None when none does. Raises Refused when it can't be reached from here."""
-    running = running_claude(project.store, session)
+    running = running_claude(project, session)
     if running is None:
         return None
     pane = tmux.parse(session.address or "") if session.place == Place.TMUX else None

@@ -28,6 +28,13 @@ PHASES: dict[str, dict[str, Entry]] = {
     },
     "Working": {
         "list": Entry("working", "Show every session and its state (also: ls, or plain wts)."),
+        "why": Entry("working", "Show why a session is in its state: the facts."),
+        "next": Entry("attention", "Go to the session that has waited longest for you."),
+        "watch": Entry("board", "Show the sessions live."),
+        "check-in": Entry("checkin", "Show what changed since the last check-in."),
+        "send": Entry("attention", "Give a session's Claude a prompt."),
+        "notify": Entry("notices", "Tell who needs you; --test tries every channel."),
+        "statusline": Entry("checkin", "Print one line, for Claude's status line or a prompt."),
         "path": Entry("working", "Print a session's worktree, for cd."),
     },
     "Wrap-up": {

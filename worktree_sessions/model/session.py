@@ -32,7 +32,7 @@ class Setup(enum.StrEnum):
 
 
 class State(enum.StrEnum):
-    """What the agent of a session is doing; the words of the product (docs/claude.md)."""
+    """What the agent of a session is doing; the words of the product (docs/states.md)."""
 
     STARTING = "starting"
     WORKING = "working"
@@ -74,6 +74,7 @@ class Session:
     started: bool = False  # Claude has been started on the conversation at least once
     place: str | None = None  # where Claude was last started: terminal, tmux, background
     address: str | None = None  # how to get there again: a tmux pane, a background id
+    conversations: tuple[str, ...] = ()  # all that it has had before the last start, the newest last
     included: dict[str, str] = field(default_factory=dict)
     unknown: dict[str, Any] = field(default_factory=dict)  # keys of another version of wts
 
@@ -98,6 +99,7 @@ class Session:
             values["worktree"] = Path(values["worktree"])
             values["created"] = datetime.fromisoformat(values["created"])
             values["setup"] = Setup(values["setup"])
+            values["conversations"] = tuple(values.get("conversations", ()))
             if type(values["number"]) is not int or not all(isinstance(values[key], str) for key in TEXTS):
                 raise TypeError("a value of the wrong type")
             values["unknown"] = {k: v for k, v in record.items() if k not in known and k != "schema"}
@@ -118,13 +120,30 @@ class Session:
         }
 
 
+class Fact(NamedTuple):
+    """A fact that a state was told from: `source` is event, registry, agents, process or git; `at` in Unix seconds."""
+
+    source: str
+    at: float
+    says: str
+
+
 @dataclass(frozen=True, slots=True)
 class StateNow:
-    """The state, since when (Unix seconds, None when unknown) and the reason in words."""
+    """The state, since when (Unix seconds, None when unknown), the reason in words, and the facts that decided it.
+
+    The reason of a session that waits is its question. `turn` is how many seconds the turn took that has just ended.
+    """
 
     state: State
     since: float | None
     reason: str | None = None
+    facts: tuple[Fact, ...] = field(default=(), compare=False)
+    turn: float | None = field(default=None, compare=False)
+
+    def because(self, *facts: Fact) -> StateNow:
+        """Return the same state with more evidence."""
+        return dataclasses.replace(self, facts=(*self.facts, *facts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,10 +151,15 @@ class Look:
     """A session as it was seen at one moment: its record, its state, and git's facts.
 
     `status`, `ahead` and `behind` are None when git could not tell; `problem` then says why. Unknown is not absent.
+    `goal` is the first prompt, `said` the last sentence that the agent said, and `attended` when a human last had to do
+    with it (Unix seconds): typed a prompt, started it, went to it.
     """
 
     session: Session
     now: StateNow
+    goal: str | None = None
+    said: str | None = None
+    attended: float = 0.0
     status: Status | None
     ahead: int | None
     behind: int | None

@@ -1,25 +1,19 @@
-"""What a session's agent is doing: a fold over its events, what Claude registered of itself, and whether it lives.
+"""What a session's agent is doing: one verdict over what was told, what Claude registered, and whether it lives.
 
-Events of another process than the one last launched never change the state: a nested `claude`, a late end after a new
-start, a resume that failed. Events give detail at once; the registry wins where it is later, because Esc, a refusal and
-an approval fire no hook. What can't be known is `unknown`, with the reason.
+Events give detail at once; the registry wins where it disagrees, because Esc, a refusal and an approval fire no hook.
+What can't be known is `unknown`, with the reason. Everything here is pure: `actions/asking.py` gathers the facts.
+docs/states.md says the same in words.
 """
 
 from __future__ import annotations
 
 import signal
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
-from worktree_sessions.model.events import Event, load_events
-from worktree_sessions.model.session import Session, State, StateNow
-from worktree_sessions.model.store import Store
-from worktree_sessions.outside import claude
+from worktree_sessions.model.events import Event
+from worktree_sessions.model.session import Fact, State, StateNow
+from worktree_sessions.model.told import Ask, Heard, Kind, Told
 from worktree_sessions.outside.claude import Registered
-from worktree_sessions.outside.processes import Process, is_alive, look_up
-
-# Tools whose permission request is a question to the human rather than a permission.
-QUESTION_TOOLS = frozenset({"AskUserQuestion", "ExitPlanMode"})
 
 LIMITS = frozenset({"rate_limit", "usage_limit", "billing_error"})
 
@@ -29,82 +23,58 @@ GENTLE = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGTERM})
 # A Claude that has told nothing for so long, neither event nor registry, shows a question before it starts.
 SILENT = 8.0  # seconds; at most 1.7 were seen from the start to the first event
 
-# States that the registry knows better, when it is later.
-SEEN_BY_REGISTRY = frozenset({State.STARTING, State.WORKING, State.WAITING, State.IDLE})
+# For so long after an event the registry may not have followed yet; then it wins, whichever is later.
+LAG = 1.0  # seconds; at most 0.3 were seen
+
+# Without a registry, a turn of which nothing was heard for so long may have ended in a way that fires no hook.
+FRESH = 3600.0  # seconds
 
 
-def ask_state(store: Store, session: Session) -> StateNow:
-    """Return a session's state now, from its event log, Claude's registry and the process table."""
-    events = load_events(store.events_file(session.name))
-    return fold(
-        events,
-        is_alive,
-        created=session.created.timestamp(),
-        registered=ask_registered(events),
-        now=time.time(),
-    )
+class Facts(NamedTuple):
+    """What was found out about a session beside its log, at one moment.
 
-
-def running_claude(store: Store, session: Session) -> Process | None:
-    """Return the live Claude process of a session, as far as its event log tells; None when it has ended."""
-    events = load_events(store.events_file(session.name))
-    launch, ended = _last_launch(events)
-    if launch is None or ended is not None:
-        return None
-    process = _process_of(launch)
-    if is_alive(process):
-        return process
-    registered = ask_registered(events)
-    return look_up(registered.pid) if registered else None
-
-
-def ask_registered(events: Sequence[Event]) -> Registered | None:
-    """Return what the session's Claude registered of itself, None when it does not run or tells nothing."""
-    launch, ended = _last_launch(events)
-    if launch is None or ended is not None:
-        return None
-    told = [event.pid for event in _own(events, launch) if event.pid is not None]
-    entry = claude.registered(claude.config_dir(), told[-1] if told else launch.pid or 0)
-    process = look_up(entry.pid) if entry else None
-    return entry if entry and process and entry.started in (None, process.started) else None
-
-
-def conversation_of(events: Sequence[Event]) -> str | None:
-    """Return the newest conversation that the session's Claude was on (/clear begins another), None before any."""
-    launch, _ = _last_launch(events)
-    if launch is None:
-        return None
-    begun = [event.text("conversation") for event in _own(events, launch) if event.name == "SessionStart"]
-    return begun[-1] if begun else launch.text("conversation")
-
-
-def fold(
-    events: Sequence[Event],
-    alive: Callable[[Process], bool],
-    *,
-    created: float,
-    registered: Registered | None = None,
-    now: float | None = None,
-) -> StateNow:
-    """Return the state that the facts add up to.
-
-    `alive` tells whether a process still runs, `registered` is what the session's living Claude registered, `now` the
-    time, without which a Claude that keeps silent counts as starting.
+    `alive` tells whether its Claude runs, None when that can't be found out. `registered` is what a living one has
+    registered of itself, and `source` where that was read: `registry`, `agents` (`claude agents --json`), or None with
+    neither. `host` and `boot` are those of this machine.
     """
-    launch, ended = _last_launch(events)
+
+    now: float
+    alive: bool | None
+    registered: Registered | None = None
+    source: str | None = None
+    host: str | None = None
+    boot: str | None = None
+
+
+def verdict(told: Told, facts: Facts, *, created: float) -> StateNow:
+    """Return the state that the facts add up to, since when, why, and the facts that decided it.
+
+    `created` is when the session was made, in Unix seconds: until Claude is first started, it is parked since then.
+    """
+    launch = told.launch
     if launch is None:
         return StateNow(State.PARKED, created, "Claude was not started")
-    if ended is not None:
-        return StateNow(*of_exit(ended.number("status"), at=ended.at))
-    own = list(_own(events, launch))
-    told = _of_turns(own, started=launch.at)
-    if registered is None and not alive(_process_of(launch)):
-        return told if told.state is State.ENDED else _of_vanished(launch, own)
-    if registered is not None:
-        return _corrected(told, registered, last=own[-1].at if own else launch.at)
-    if told.state is State.STARTING and now is not None and now - launch.at > SILENT:
-        return StateNow(State.WAITING, launch.at, "a question before it starts: is this directory trusted?")
-    return told
+    if (
+        launch.boot
+        and facts.boot
+        and launch.boot != facts.boot
+        and launch.host == facts.host
+        and not facts.alive
+    ):
+        fact = Fact("process", facts.now, f"started before this machine was, as process {launch.pid}")
+        return StateNow(State.PARKED, _last(told), "the machine was restarted", facts=(fact,))
+    if told.exit is not None:
+        at, status = told.exit
+        fact = Fact("event", at, f"exit of process {launch.pid} with status {status}")
+        return StateNow(*of_exit(status, at=at), facts=(fact,))
+    own = told.own()
+    by_events = _of_events(own, launch.at)
+    if not facts.alive:
+        return by_events if by_events.state is State.ENDED else _of_vanished(told, facts)
+    living = Fact("process", facts.now, f"process {told.own_pid()} lives")
+    if facts.registered is None:
+        return _of_events_alone(by_events, own, facts, launch.at).because(living)
+    return _corrected(by_events, own, facts.registered, facts, launch.at).because(living)
 
 
 def of_exit(status: int, *, at: float) -> tuple[State, float, str | None]:
@@ -119,116 +89,164 @@ def of_exit(status: int, *, at: float) -> tuple[State, float, str | None]:
     return State.FAILED, at, f"Claude ended with exit status {status}"
 
 
-# -- which events count ------------------------------------------------------------------------
+# -- what the events say ---------------------------------------------------------------------------
 
 
-def _last_launch(events: Sequence[Event]) -> tuple[Event | None, Event | None]:
-    """Return the last launch and, when it was told, its exit."""
-    launch = next((event for event in reversed(events) if event.name == "launch"), None)
-    if launch is None:
-        return None, None
-    ended = [e for e in events if e.name == "exit" and e.pid == launch.pid and e.at >= launch.at]
-    return launch, ended[-1] if ended else None
-
-
-def _process_of(launch: Event) -> Process:
-    return Process(launch.pid or 0, launch.text("started") or "")
-
-
-def _own(events: Iterable[Event], launch: Event) -> Iterator[Event]:
-    """Yield the events of the process that was launched, or of another that begins its conversation.
-
-    That one is Claude behind a wrapper script, or a background Claude that was attached to again.
-    """
-    pid, conversation = launch.pid, launch.text("conversation")
-    for event in events:
-        if event.at < launch.at or event.name in ("launch", "exit"):
-            continue
-        if event.name == "SessionStart" and event.pid is not None:
-            begun = event.text("conversation")
-            if event.pid != pid and begun != conversation:
-                continue
-            pid, conversation = event.pid, begun or conversation
-        if event.pid in (None, pid):
-            yield event
-
-
-# -- what they add up to -----------------------------------------------------------------------
-
-
-def _of_turns(events: Iterable[Event], *, started: float) -> StateNow:
-    now = StateNow(State.STARTING, started)
-    for event in events:
-        after = _after(event, now)
-        if after is not None:
-            # the same state told again keeps its beginning: since is when it became so
-            now = after if after.state is not now.state else StateNow(now.state, now.since, after.reason)
-    return now
-
-
-def _after(event: Event, now: StateNow) -> StateNow | None:
-    """Return the state after one event, None when the event says nothing about it."""
-    if event.text("agent_id"):
-        return None  # a subagent's events never change the session's state
-    match event.name:
-        case "SessionStart" if event.text("source") != "compact":  # that one comes within a turn
-            return StateNow(State.IDLE, event.at)
-        case "UserPromptSubmit" | "PreToolUse" | "PostToolUse" | "PostToolUseFailure" | "StopHeld":
-            return StateNow(State.WORKING, event.at)
-        case "PermissionRequest" | "Elicitation":
-            return StateNow(State.WAITING, event.at, _question(event))
-        case "Notification" if (
-            event.text("notification_type") == "permission_prompt" and now.state is not State.WAITING
-        ):
-            return StateNow(State.WAITING, event.at, event.text("message"))
-        case "Stop":
-            left = event.number("background") + event.number("timers")
-            if left:
-                return StateNow(State.BACKGROUND, event.at, f"{left} still running")
-            return StateNow(State.IDLE, event.at, event.text("last_assistant_message"))
-        case "StopFailure":
+def _of_events(own: Heard, launched: float) -> StateNow:
+    """Return the state by the latest event of each kind; what it asks and nobody answered comes first."""
+    kinds = {kind: event for kind, event in own.kinds.items() if kind != Kind.NOTICE}
+    if waiting := _asked(own):
+        return waiting
+    if not kinds:
+        return StateNow(State.STARTING, launched, facts=(Fact("event", launched, "launch"),))
+    kind = max(kinds, key=lambda one: (kinds[one].at, one))
+    event = kinds[kind]
+    fact = Fact("event", event.at, _worded(event))
+    match kind:
+        case Kind.START:
+            return StateNow(State.IDLE, event.at, facts=(fact,))
+        case Kind.STOP:
+            left = _left(event)
+            state, reason = (State.BACKGROUND, f"{left} still running") if left else (State.IDLE, None)
+            return StateNow(state, event.at, reason, facts=(fact,), turn=_turn(own, event.at))
+        case Kind.FAILED:
             error = event.text("error") or "the turn failed"
-            return StateNow(State.LIMITED if error in LIMITS else State.FAILED, event.at, error)
-        case "SessionEnd" if event.text("reason") not in ("clear", "resume"):
-            return StateNow(State.ENDED, event.at)
+            return StateNow(
+                State.LIMITED if error in LIMITS else State.FAILED, event.at, error, facts=(fact,)
+            )
+        case Kind.END:
+            return StateNow(State.ENDED, event.at, facts=(fact,))
         case _:
-            return None
+            return StateNow(State.WORKING, _working_since(own), facts=(fact,))
 
 
-def _question(event: Event) -> str:
-    if event.name == "Elicitation":
-        return event.text("message") or "a question"
-    tool, what = event.text("tool_name") or "a tool", event.text("what")
-    if tool in QUESTION_TOOLS:
-        return what or "a question"
-    return f"may it run {tool}: {what}?" if what else f"may it run {tool}?"
+def _asked(own: Heard) -> StateNow | None:
+    """Return the waiting state when something that was asked is open, or only a notification tells of it."""
+    open_asks = (ask for ask in own.asks.values() if ask.at > max(ask.ended, _settled(own, ask)))
+    asks = sorted(open_asks, key=lambda ask: ask.at)
+    notice = own.kinds.get(Kind.NOTICE)
+    if asks:
+        more = f" (and {len(asks) - 1} more)" if len(asks) > 1 else ""
+        facts = tuple(Fact("event", ask.at, f"asked: {ask.words}") for ask in asks)
+        return StateNow(State.WAITING, asks[0].at, asks[0].words + more, facts=facts)
+    if notice is not None and notice.at >= own.last:
+        fact = Fact("event", notice.at, "Notification of a permission, of which nothing else was heard")
+        return StateNow(State.WAITING, notice.at, notice.text("message"), facts=(fact,))
+    return None
 
 
-def _corrected(told: StateNow, entry: Registered, *, last: float) -> StateNow:
-    """Return what the registry says where it is later than the last event, else what the events say."""
-    at = entry.updated
-    if at is None or at <= last or told.state not in SEEN_BY_REGISTRY:
-        return told
+def _settled(own: Heard, ask: Ask) -> float:
+    """Return when what was asked was settled by something else than its tool's end: the turn's, a new prompt.
+
+    A subagent in the background outlives the turn, so its question does too.
+    """
+    stop = own.kinds.get(Kind.STOP)
+    kinds = {Kind.START, Kind.PROMPT, Kind.HELD, Kind.STOP, Kind.FAILED, Kind.END}
+    if ask.by_subagent:
+        kinds = {Kind.START, Kind.END} | (set() if stop is None or _left(stop) else {Kind.STOP})
+    return max((own.kinds[kind].at for kind in kinds & own.kinds.keys()), default=0.0)
+
+
+def _left(stop: Event) -> int:
+    """Return how many background tasks and timers were left at a turn's end."""
+    return stop.number("background") + stop.number("timers")
+
+
+def _working_since(own: Heard) -> float:
+    """Return when the work began that goes on: with the prompt, or when the last question was answered."""
+    ends = [own.kinds[kind].at for kind in (Kind.START, Kind.STOP, Kind.FAILED) if kind in own.kinds]
+    bound = max(ends, default=0.0)
+    begun = [
+        own.kinds[kind].at
+        for kind in (Kind.PROMPT, Kind.HELD)
+        if kind in own.kinds and own.kinds[kind].at > bound
+    ]
+    answered = [ask.ended for ask in own.asks.values() if ask.ended > max(bound, ask.at)]
+    since = max(begun, default=own.kinds[Kind.TOOL].at if Kind.TOOL in own.kinds else bound)
+    return max([since, *answered])
+
+
+def _turn(own: Heard, ended: float) -> float | None:
+    """Return how long the turn took, in seconds; None when its beginning was not heard."""
+    prompt = own.kinds.get(Kind.PROMPT)
+    return ended - prompt.at if prompt is not None and prompt.at <= ended else None
+
+
+# -- what else is known ----------------------------------------------------------------------------
+
+
+def _corrected(told: StateNow, own: Heard, entry: Registered, facts: Facts, launched: float) -> StateNow:
+    """Return what the registry says where it disagrees, unless it can't have followed the last event yet."""
+    last = max(own.last, launched)
+    at = entry.updated if entry.updated is not None else told.since or last
+    says = f"{entry.status or 'no status'}{f' ({entry.waiting_for})' if entry.waiting_for else ''}"
+    fact = Fact(facts.source or "registry", at, says)
+    follows = (entry.updated is not None and entry.updated > last) or facts.now - last > LAG
+    since = max(at, told.since or 0.0)
     match entry.status:
-        case "busy" if told.state is not State.WORKING:
-            return StateNow(State.WORKING, at)
-        case "waiting" if told.state is not State.WAITING:
-            return StateNow(State.WAITING, at, entry.waiting_for or "a question")
-        case "idle" if told.state in (State.WORKING, State.WAITING):
-            return StateNow(State.INTERRUPTED, at, "its turn was interrupted")
+        case "busy" if told.state is State.BACKGROUND and at <= last:
+            return told.because(fact)  # a subagent in the background keeps it busy
+        case "busy" if told.state not in (State.WORKING, State.ENDED) and follows:
+            return StateNow(State.WORKING, since, facts=(fact, *told.facts))
+        case "waiting" if told.state not in (State.WAITING, State.ENDED) and follows:
+            return StateNow(State.WAITING, since, _asked_by_registry(entry), facts=(fact, *told.facts))
+        case "idle" if told.state in (State.WORKING, State.WAITING) and follows:
+            reason = "its turn was broken off (Esc), or what it asked was refused"
+            return StateNow(State.INTERRUPTED, since, reason, facts=(fact, *told.facts))
         case "idle" if told.state is State.STARTING:
-            return StateNow(State.IDLE, at)
+            return StateNow(State.IDLE, since, facts=(fact, *told.facts))
+        case "busy" | "waiting" | "idle":
+            return told.because(fact)
         case _:
-            return told
+            return _of_events_alone(told, own, facts, launched).because(fact)
 
 
-def _of_vanished(launch: Event, own: Sequence[Event]) -> StateNow:
-    last = own[-1].at if own else launch.at
-    if launch.text("by"):
-        return StateNow(State.ENDED, last, "it was not started by wts, how it ended is not known")
-    if not launch.text("started"):
+def _asked_by_registry(entry: Registered) -> str:
+    return f"a {entry.waiting_for}" if entry.waiting_for else "a question"
+
+
+def _of_events_alone(told: StateNow, own: Heard, facts: Facts, launched: float) -> StateNow:
+    """Return what can be said without a registry: nothing lasts for ever that only a missing event would end."""
+    if told.state is State.STARTING and facts.registered is None and facts.now - launched > SILENT:
+        fact = Fact("registry", facts.now, "it has registered nothing")
+        reason = "a question before it starts: is this directory trusted?"
+        return StateNow(State.WAITING, launched, reason, facts=(fact, *told.facts))
+    if told.state is State.STARTING:
+        return told
+    fact = Fact("registry", facts.now, "it tells nothing of this process: by its events alone")
+    if told.state is State.WORKING and facts.now - own.last > FRESH:
+        reason = "nothing was heard of its turn for an hour, and Claude's registry tells nothing"
+        return StateNow(State.UNKNOWN, own.last, reason, facts=(fact, *told.facts))
+    return told.because(fact)
+
+
+def _of_vanished(told: Told, facts: Facts) -> StateNow:
+    launch, last = told.launch, _last(told)
+    assert launch is not None
+    gone = Fact("process", facts.now, f"process {launch.pid} is gone, and no exit was told")
+    if launch.host and facts.host and launch.host != facts.host:
+        reason = f"it was started on {launch.host}, which can't be seen from here"
+        return StateNow(State.UNKNOWN, last, reason, facts=(gone,))
+    if facts.alive is None or not launch.started:
         return StateNow(State.UNKNOWN, last, f"its process {launch.pid} can't be watched here")
-    return StateNow(State.FAILED, last, "Claude is gone and its launcher told nothing: killed, or a restart")
+    if launch.by:
+        return StateNow(
+            State.ENDED, last, "it was not started by wts, how it ended is not known", facts=(gone,)
+        )
+    return StateNow(State.FAILED, last, "Claude is gone and its launcher told nothing: killed", facts=(gone,))
+
+
+def _last(told: Told) -> float:
+    """Return when the session's Claude last told anything."""
+    assert told.launch is not None
+    return max(told.own().last, told.launch.at, told.exit[0] if told.exit else 0.0)
+
+
+def _worded(event: Event) -> str:
+    """Return an event as evidence: its name, and what it is about."""
+    about = event.text("what") or event.text("error") or event.text("source") or event.text("reason")
+    tool = event.text("tool_name")
+    return " ".join(filter(None, (event.name, tool, f"({about})" if about else None)))
 
 
 def _signal_name(number: int) -> str:

@@ -1,6 +1,7 @@
 """Where wts keeps what git does not know: `<git common dir>/wts/`, shared by all worktrees, gone with the repository.
 
     sessions/<name>/session.json   a live session        sessions/<name>/events.jsonl   what its Claude told
+    sessions/<name>/told.json      what its events add up to, so that they are read once; it may go at any time
     closed/<id>/                   a closed one, as it was, until it is restored or emptied
     operations/<id>.jsonl          mutating commands     trash/<id>/    ignored files of closed sessions
     claude/                        the plugin that Claude is started with      lock, README
@@ -11,14 +12,19 @@ A record that can't be read is reported and kept, never treated as absent. Nothi
 from __future__ import annotations
 
 import errno
+import json
 import os
 from pathlib import Path
 
 from worktree_sessions.errors import WtsError
+from worktree_sessions.model.events import read_events
 from worktree_sessions.model.session import Session, Unreadable
-from worktree_sessions.outside.files import replace_file
+from worktree_sessions.model.told import Told, fold, from_json, to_json
+from worktree_sessions.outside.files import replace_cache, replace_file
 
 __all__ = ["README", "Store", "Unreadable"]
+
+KEEP_AFTER = 4096  # bytes of new events, about 15: to read them again costs as much as to write it down
 
 README = """\
 This directory belongs to wts (worktree sessions). It holds the records of the sessions of this repository, what
@@ -59,6 +65,22 @@ class Store:
     def events_file(self, name: str) -> Path:
         return self.session_dir(name) / "events.jsonl"
 
+    def told(self, name: str) -> Told:
+        """Return what the events of a session add up to.
+
+        Each is read once: what was added up is kept beside the log, when there is room and leave to write it.
+        """
+        kept = self.session_dir(name) / "told.json"
+        told, already = _kept(kept)
+        try:
+            reading = read_events(self.events_file(name), already)
+        except ValueError:
+            told, reading = Told(), read_events(self.events_file(name), {})
+        fold(reading.events, told)
+        if reading.size > KEEP_AFTER:
+            replace_cache(kept, json.dumps({"told": to_json(told), "read": reading.read}).encode())
+        return told
+
     def setup_log(self, name: str) -> Path:
         return self.session_dir(name) / "setup.log"
 
@@ -95,6 +117,15 @@ class Store:
             return self.closed_record_dir(session).stat().st_mtime
         except OSError:
             return 0.0
+
+
+def _kept(path: Path) -> tuple[Told, dict[str, int]]:
+    """Return what was added up, and how much of each file of the log that was; nothing when it can't be used."""
+    try:
+        kept = json.loads(path.read_bytes())
+        return from_json(kept["told"]), kept["read"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return Told(), {}
 
 
 def _read(path: Path) -> Session | None:

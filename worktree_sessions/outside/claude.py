@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 from worktree_sessions.outside import assets, environment, processes
 
 PROBE_SECONDS = 20.0
+AGENTS_SECONDS = 5.0
+LONGEST_PROJECT = 200  # characters of a project's name, before a hash takes the place of the rest
 CONVERSATION_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]*")
 PLUGIN_FILES = (".claude-plugin/plugin.json", "hooks/hooks.json", "commands/ready.md", "event.py", "stop.py")
 
@@ -262,9 +264,16 @@ def registered(directory: Path, pid: int) -> Registered | None:
 def _registered(pid: int, file: Path) -> Registered | None:
     try:
         entry = json.loads(file.read_bytes())
-        conversation, cwd = entry["sessionId"], entry["cwd"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, RecursionError):
         return None
+    return _entry(pid, entry)
+
+
+def _entry(pid: int, entry: Any) -> Registered | None:
+    """Return what one row tells; None when it lacks what makes it one."""
+    if not isinstance(entry, dict) or type(pid) is not int:
+        return None
+    conversation, cwd = entry.get("sessionId"), entry.get("cwd")
     if not isinstance(conversation, str) or not isinstance(cwd, str):
         return None
 
@@ -287,14 +296,40 @@ def _registered(pid: int, file: Path) -> Registered | None:
     )
 
 
-def conversation(directory: Path, wanted: str) -> Conversation:
-    """Return what became of a conversation's id below a config directory.
+def agents(path: Path, config: str | None) -> list[Registered]:
+    """Ask Claude which sessions run: `claude agents --json`, its documented face of the registry (0.3 to 1.5 s).
 
-    Looked up in every project, since long paths of projects are cut and hashed.
+    `config` is the configuration directory to ask about. Nothing is returned when this version can't be asked.
     """
-    if not CONVERSATION_ID.fullmatch(wanted):
-        return Conversation.UNUSED
-    transcript = next((directory / "projects").glob(f"*/{wanted}.jsonl"), None)
+    env = environment.for_session({"CLAUDE_CONFIG_DIR": config} if config else {})
+    done = processes.run([str(path), "agents", "--json"], env=env, timeout=AGENTS_SECONDS)
+    try:
+        rows = json.loads(done.out)
+        return [e for row in rows if (e := _entry(row["pid"], row)) is not None]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return []
+
+
+def is_held_in(directory: Path, conversation: str, worktree: Path) -> bool | None:
+    """Return whether a conversation was held in this worktree; None when it was not held at all.
+
+    Claude keeps it below a name made of the worktree's real path, every other character a dash, cut at 200.
+    """
+    transcript = _transcript(directory, conversation)
+    if transcript is None:
+        return None
+    project = re.sub(r"[^A-Za-z0-9]", "-", os.path.realpath(worktree))
+    held_in = transcript.parent.name
+    return (
+        held_in == project
+        if len(project) <= LONGEST_PROJECT
+        else held_in.startswith(project[:LONGEST_PROJECT])
+    )
+
+
+def conversation(directory: Path, wanted: str) -> Conversation:
+    """Return what became of a conversation's id below a config directory."""
+    transcript = _transcript(directory, wanted)
     if transcript is None:
         return Conversation.UNUSED
     try:
@@ -303,3 +338,10 @@ def conversation(directory: Path, wanted: str) -> Conversation:
     except OSError:
         return Conversation.HELD  # unknown: Claude will say
     return Conversation.HELD if has_prompt else Conversation.SPENT
+
+
+def _transcript(directory: Path, conversation: str) -> Path | None:
+    """Return the file of a conversation; every project is searched, since long names of projects are cut and hashed."""
+    if not CONVERSATION_ID.fullmatch(conversation):
+        return None
+    return next((directory / "projects").glob(f"*/{conversation}.jsonl"), None)

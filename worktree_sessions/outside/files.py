@@ -30,6 +30,14 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         raise
 
 
+def replace_cache(path: Path, content: bytes) -> None:
+    """Give a file that can be made again new content in one step; where that can't be done it stays as it is."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with contextlib.suppress(OSError):
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+
+
 def append_line(path: Path, line: bytes) -> None:
     """Append one line with a single write, so that parallel writers never tear each other's."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -205,6 +205,26 @@ def send(process: Process, signal: int) -> None:
             os.kill(process.pid, signal)
 
 
+def host() -> str:
+    """Return this machine's name."""
+    return os.uname().nodename
+
+
+def boot() -> str | None:
+    """Return what tells one run of this machine (or container) from the next, None where that can't be known."""
+    try:
+        kernel = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return _boot_by_sysctl()
+    first = _from_proc(1)  # of a container: it restarts while the kernel goes on
+    return f"{kernel}/{first.started if first else ''}"
+
+
+def _boot_by_sysctl() -> str | None:
+    done = run(["sysctl", "-n", "kern.boottime"])
+    return done.out.decode(errors="replace").strip() or None if done.status == 0 else None
+
+
 def own_identity() -> Process:
     """Return the identity of this process."""
     return look_up(os.getpid()) or Process(os.getpid(), "")
