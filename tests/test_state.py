@@ -195,7 +195,11 @@ def test_each_row_of_events(told: tuple[Event, ...], state: State, since: float,
             StateNow(State.INTERRUPTED, 125, BROKEN_OFF),
         ),
         # the permission of a subagent
-        ((PROMPT,), registered("waiting", 125, "dialog open"), StateNow(State.WAITING, 125, "a dialog open")),
+        (
+            (PROMPT,),
+            registered("waiting", 125, "dialog open"),
+            StateNow(State.WAITING, 125, "an open dialog"),
+        ),
         ((PROMPT,), registered("waiting", 125), StateNow(State.WAITING, 125, "a question")),
         # where both agree the event's detail stays
         (
@@ -219,6 +223,17 @@ def test_each_row_of_events(told: tuple[Event, ...], state: State, since: float,
             registered("busy", 135),
             StateNow(State.WORKING, 135),
         ),
+        # a command in the background
+        (
+            (PROMPT, event("Stop", 130, background=1)),
+            registered("shell", 131),
+            StateNow(State.BACKGROUND, 130, "1 still running"),
+        ),
+        (
+            (PROMPT, event("Stop", 130)),
+            registered("shell", 131),
+            StateNow(State.BACKGROUND, 131, "a command still running"),
+        ),
         # what the registry does not know stays
         (
             (PROMPT, event("Stop", 130, background=1)),
@@ -235,7 +250,16 @@ def test_each_row_of_events(told: tuple[Event, ...], state: State, since: float,
 def test_the_registry_wins_where_it_is_later(
     told: tuple[Event, ...], entry: Registered, expected: StateNow
 ) -> None:
-    assert of(launch(), started(), *told, entry=entry) == expected
+    assert of(launch(), started(), *told, entry=entry, now=136 + LAG) == expected
+
+
+def test_idle_is_believed_once_it_lasts_since_a_failure_is_told_after_it() -> None:
+    told = (launch(), started(), PROMPT)
+    idle = registered("idle", 125)
+    assert of(*told, entry=idle, now=125 + LAG) == StateNow(State.WORKING, 110)
+    assert of(*told, entry=idle, now=126 + LAG) == StateNow(State.INTERRUPTED, 125, BROKEN_OFF)
+    failed = event("StopFailure", 125.035, error="rate_limit")
+    assert of(*told, failed, entry=idle, now=126 + LAG) == StateNow(State.LIMITED, 125.035, "rate_limit")
 
 
 def test_a_registry_that_has_not_followed_yet_says_nothing_and_then_wins() -> None:

@@ -23,7 +23,8 @@ GENTLE = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGTERM})
 # A Claude that has told nothing for so long, neither event nor registry, shows a question before it starts.
 SILENT = 8.0  # seconds; at most 1.7 were seen from the start to the first event
 
-# For so long after an event the registry may not have followed yet; then it wins, whichever is later.
+# For so long the registry may not have followed an event yet, or an event the registry: it says idle some 35 ms before
+# the event tells that the turn failed. Then the registry wins, whichever is later.
 LAG = 1.0  # seconds; at most 0.3 were seen
 
 # Without a registry, a turn of which nothing was heard for so long may have ended in a way that fires no hook.
@@ -190,19 +191,26 @@ def _corrected(told: StateNow, own: Heard, entry: Registered, facts: Facts, laun
             return StateNow(State.WORKING, since, facts=(fact, *told.facts))
         case "waiting" if told.state not in (State.WAITING, State.ENDED) and follows:
             return StateNow(State.WAITING, since, _asked_by_registry(entry), facts=(fact, *told.facts))
-        case "idle" if told.state in (State.WORKING, State.WAITING) and follows:
+        case "idle" if told.state in (State.WORKING, State.WAITING) and follows and facts.now - at > LAG:
             reason = "its turn was broken off (Esc), or what it asked was refused"
             return StateNow(State.INTERRUPTED, since, reason, facts=(fact, *told.facts))
         case "idle" if told.state is State.STARTING:
             return StateNow(State.IDLE, since, facts=(fact, *told.facts))
-        case "busy" | "waiting" | "idle":
+        case "shell" if told.state in (State.WORKING, State.IDLE) and follows:
+            return StateNow(State.BACKGROUND, since, "a command still running", facts=(fact, *told.facts))
+        case "busy" | "waiting" | "idle" | "shell":
             return told.because(fact)
         case _:
             return _of_events_alone(told, own, facts, launched).because(fact)
 
 
 def _asked_by_registry(entry: Registered) -> str:
-    return f"a {entry.waiting_for}" if entry.waiting_for else "a question"
+    known = {
+        "permission prompt": "a permission",
+        "input needed": "an answer",
+        "dialog open": "an open dialog",
+    }
+    return known.get(entry.waiting_for or "", entry.waiting_for or "a question")
 
 
 def _of_events_alone(told: StateNow, own: Heard, facts: Facts, launched: float) -> StateNow:
