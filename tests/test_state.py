@@ -212,7 +212,7 @@ def test_each_row_of_events(told: tuple[Event, ...], state: State, since: float,
         # one without a status says nothing, nor does a word of a newer version
         ((PROMPT,), registered(None, 125), StateNow(State.WORKING, 110)),
         ((PROMPT,), registered("some new word", 125), StateNow(State.WORKING, 110)),
-        # a subagent in the background keeps it busy after the turn's end; what comes later is work again
+        # a subagent in the background keeps it busy after the turn's end
         (
             (PROMPT, event("Stop", 130, background=1)),
             registered("busy", 110),
@@ -221,8 +221,11 @@ def test_each_row_of_events(told: tuple[Event, ...], state: State, since: float,
         (
             (PROMPT, event("Stop", 130, background=1)),
             registered("busy", 135),
-            StateNow(State.WORKING, 135),
+            StateNow(State.BACKGROUND, 130, "1 still running"),
         ),
+        # a Stop hook sends it on, or a prompt was queued: the turn's end is none
+        ((PROMPT, event("Stop", 130)), registered("busy", 111), StateNow(State.WORKING, 111)),
+        ((PROMPT, event("Stop", 130)), registered("busy", 130.1), StateNow(State.WORKING, 130.1)),
         # a command in the background
         (
             (PROMPT, event("Stop", 130, background=1)),
@@ -278,6 +281,20 @@ def test_a_registry_that_has_not_followed_yet_says_nothing_and_then_wins() -> No
 def test_an_answer_that_only_the_registry_told_stays_answered_when_another_tool_ends() -> None:
     told = (launch(), started(), PROMPT, ASKED, event("PostToolUse", 130, tool_name="Read"))
     assert of(*told, entry=registered("busy", 125), now=131 + LAG).state is State.WORKING
+
+
+def test_what_was_answered_stays_answered_whatever_is_heard_later() -> None:
+    """The registry is not written again when the turn of a background subagent ends."""
+    asked = event("PermissionRequest", 120, agent_id="a1", **CALL)
+    told = (launch(), started(), PROMPT, asked, event("Stop", 126, background=1))
+    assert of(*told, entry=registered("busy", 125)) == StateNow(State.BACKGROUND, 126, "1 still running")
+
+
+def test_an_exit_that_is_about_to_be_told_is_waited_for() -> None:
+    told = fold((launch(), started(), PROMPT))
+    gone = Facts(130, alive=False, will_be_told=True)
+    assert verdict(told, gone, created=CREATED) == StateNow(State.WORKING, 110)
+    assert verdict(told, gone._replace(will_be_told=False), created=CREATED).state is State.FAILED
 
 
 def test_without_a_registry_nothing_lasts_for_ever() -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from worktree_sessions.model.events import Event
 from worktree_sessions.model.session import Fact, State, StateNow
-from worktree_sessions.model.told import Ask, Heard, Kind, Told
+from worktree_sessions.model.told import Ask, Heard, Kind, Launch, Told
 from worktree_sessions.outside.claude import Registered
 
 LIMITS = frozenset({"rate_limit", "usage_limit", "billing_error"})
@@ -31,12 +31,17 @@ LAG = 1.0  # seconds; at most 0.3 were seen
 FRESH = 3600.0  # seconds
 
 
+# The fields that tell what an event is about.
+TELLING = ("what", "error", "source", "reason", "notification_type", "message", "prompt", "by")
+
+
 class Facts(NamedTuple):
     """What was found out about a session beside its log, at one moment.
 
     `alive` tells whether its Claude runs, None when that can't be found out. `registered` is what a living one has
     registered of itself, and `source` where that was read: `registry`, `agents` (`claude agents --json`), or None with
-    neither. `host` and `boot` are those of this machine.
+    neither. `host` and `boot` are those of this machine. `will_be_told` says that the launcher lives, so that the exit
+    of a Claude that is gone is just about to be told.
     """
 
     now: float
@@ -45,6 +50,7 @@ class Facts(NamedTuple):
     source: str | None = None
     host: str | None = None
     boot: str | None = None
+    will_be_told: bool = False
 
 
 def verdict(told: Told, facts: Facts, *, created: float) -> StateNow:
@@ -54,7 +60,16 @@ def verdict(told: Told, facts: Facts, *, created: float) -> StateNow:
     """
     launch = told.launch
     if launch is None:
-        return StateNow(State.PARKED, created, "Claude was not started")
+        fact = Fact("event", created, "the session was made, and no Claude was launched since")
+        return StateNow(State.PARKED, created, "Claude was not started", facts=(fact,))
+    by = f" by {launch.by}" if launch.by else ""
+    return _of_launched(told, launch, facts).because(
+        Fact("event", launch.at, f"launch of process {launch.pid}{by}")
+    )
+
+
+def _of_launched(told: Told, launch: Launch, facts: Facts) -> StateNow:
+    """Return the state of a session whose Claude was started at least once."""
     if (
         launch.boot
         and facts.boot
@@ -69,9 +84,10 @@ def verdict(told: Told, facts: Facts, *, created: float) -> StateNow:
         fact = Fact("event", at, f"exit of process {launch.pid} with status {status}")
         return StateNow(*of_exit(status, at=at), facts=(fact,))
     own = told.own()
-    by_events = _of_events(own, launch.at)
+    by_events = _of_events(own, launch.at, answered=_answered(facts.registered))
     if not facts.alive:
-        return by_events if by_events.state is State.ENDED else _of_vanished(told, facts)
+        is_said = by_events.state is State.ENDED or facts.will_be_told
+        return by_events if is_said else _of_vanished(told, launch, facts)
     living = Fact("process", facts.now, f"process {told.own_pid()} lives")
     if facts.registered is None:
         return _of_events_alone(by_events, own, facts, launch.at).because(living)
@@ -93,16 +109,19 @@ def of_exit(status: int, *, at: float) -> tuple[State, float, str | None]:
 # -- what the events say ---------------------------------------------------------------------------
 
 
-def _of_events(own: Heard, launched: float) -> StateNow:
-    """Return the state by the latest event of each kind; what it asks and nobody answered comes first."""
+def _of_events(own: Heard, launched: float, *, answered: float) -> StateNow:
+    """Return the state by the latest event of each kind; what it asks and nobody answered comes first.
+
+    Whatever was asked before `answered` has its answer.
+    """
     kinds = {kind: event for kind, event in own.kinds.items() if kind != Kind.NOTICE}
-    if waiting := _asked(own):
+    if waiting := _asked(own, answered):
         return waiting
     if not kinds:
-        return StateNow(State.STARTING, launched, facts=(Fact("event", launched, "launch"),))
+        return StateNow(State.STARTING, launched)
     kind = max(kinds, key=lambda one: (kinds[one].at, one))
     event = kinds[kind]
-    fact = Fact("event", event.at, _worded(event))
+    fact = Fact("event", event.at, worded(event))
     match kind:
         case Kind.START:
             return StateNow(State.IDLE, event.at, facts=(fact,))
@@ -118,19 +137,19 @@ def _of_events(own: Heard, launched: float) -> StateNow:
         case Kind.END:
             return StateNow(State.ENDED, event.at, facts=(fact,))
         case _:
-            return StateNow(State.WORKING, _working_since(own), facts=(fact,))
+            return StateNow(State.WORKING, _working_since(own, answered), facts=(fact,))
 
 
-def _asked(own: Heard) -> StateNow | None:
+def _asked(own: Heard, answered: float) -> StateNow | None:
     """Return the waiting state when something that was asked is open, or only a notification tells of it."""
-    open_asks = (ask for ask in own.asks.values() if ask.at > max(ask.ended, _settled(own, ask)))
+    open_asks = (ask for ask in own.asks.values() if ask.at > max(answered, ask.ended, _settled(own, ask)))
     asks = sorted(open_asks, key=lambda ask: ask.at)
     notice = own.kinds.get(Kind.NOTICE)
     if asks:
         more = f" (and {len(asks) - 1} more)" if len(asks) > 1 else ""
         facts = tuple(Fact("event", ask.at, f"asked: {ask.words}") for ask in asks)
         return StateNow(State.WAITING, asks[0].at, asks[0].words + more, facts=facts)
-    if notice is not None and notice.at >= own.last:
+    if notice is not None and notice.at >= max(own.last, answered):
         fact = Fact("event", notice.at, "Notification of a permission, of which nothing else was heard")
         return StateNow(State.WAITING, notice.at, notice.text("message"), facts=(fact,))
     return None
@@ -153,7 +172,7 @@ def _left(stop: Event) -> int:
     return stop.number("background") + stop.number("timers")
 
 
-def _working_since(own: Heard) -> float:
+def _working_since(own: Heard, answered: float) -> float:
     """Return when the work began that goes on: with the prompt, or when the last question was answered."""
     ends = [own.kinds[kind].at for kind in (Kind.START, Kind.STOP, Kind.FAILED) if kind in own.kinds]
     bound = max(ends, default=0.0)
@@ -162,9 +181,10 @@ def _working_since(own: Heard) -> float:
         for kind in (Kind.PROMPT, Kind.HELD)
         if kind in own.kinds and own.kinds[kind].at > bound
     ]
-    answered = [ask.ended for ask in own.asks.values() if ask.ended > max(bound, ask.at)]
+    asks = [ask for ask in own.asks.values() if ask.at > bound]
+    answers = [ask.ended if ask.ended > ask.at else answered for ask in asks]
     since = max(begun, default=own.kinds[Kind.TOOL].at if Kind.TOOL in own.kinds else bound)
-    return max([since, *answered])
+    return max([since, *answers])
 
 
 def _turn(own: Heard, ended: float) -> float | None:
@@ -176,18 +196,29 @@ def _turn(own: Heard, ended: float) -> float | None:
 # -- what else is known ----------------------------------------------------------------------------
 
 
+def _answered(entry: Registered | None) -> float:
+    """Return since when Claude waits for no answer, as its registry tells, whatever is heard later."""
+    if entry is None or entry.status in (None, "waiting"):
+        return 0.0
+    return entry.updated or 0.0
+
+
 def _corrected(told: StateNow, own: Heard, entry: Registered, facts: Facts, launched: float) -> StateNow:
     """Return what the registry says where it disagrees, unless it can't have followed the last event yet."""
     last = max(own.last, launched)
     at = entry.updated if entry.updated is not None else told.since or last
     says = f"{entry.status or 'no status'}{f' ({entry.waiting_for})' if entry.waiting_for else ''}"
-    fact = Fact(facts.source or "registry", at, says)
+    if facts.source == "agents":
+        says += ": asked of `claude agents --json`, for want of its registry file"
+    fact = Fact(facts.source or "registry", facts.now if entry.updated is None else at, says)
     follows = (entry.updated is not None and entry.updated > last) or facts.now - last > LAG
     since = max(at, told.since or 0.0)
     match entry.status:
-        case "busy" if told.state is State.BACKGROUND and at <= last:
-            return told.because(fact)  # a subagent in the background keeps it busy
-        case "busy" if told.state not in (State.WORKING, State.ENDED) and follows:
+        case "busy" if told.state in (State.WORKING, State.BACKGROUND, State.ENDED):
+            return told.because(fact)  # a subagent in the background keeps it busy, too
+        case "busy" if told.state is State.IDLE:  # a Stop hook sends it on, or a prompt was queued
+            return StateNow(State.WORKING, at, facts=(fact, *told.facts))
+        case "busy" if follows:
             return StateNow(State.WORKING, since, facts=(fact, *told.facts))
         case "waiting" if told.state not in (State.WAITING, State.ENDED) and follows:
             return StateNow(State.WAITING, since, _asked_by_registry(entry), facts=(fact, *told.facts))
@@ -221,22 +252,22 @@ def _of_events_alone(told: StateNow, own: Heard, facts: Facts, launched: float) 
         return StateNow(State.WAITING, launched, reason, facts=(fact, *told.facts))
     if told.state is State.STARTING:
         return told
-    fact = Fact("registry", facts.now, "it tells nothing of this process: by its events alone")
+    fact = Fact("registry", facts.now, "nothing is known of this process, so its events alone count")
     if told.state is State.WORKING and facts.now - own.last > FRESH:
         reason = "nothing was heard of its turn for an hour, and Claude's registry tells nothing"
         return StateNow(State.UNKNOWN, own.last, reason, facts=(fact, *told.facts))
     return told.because(fact)
 
 
-def _of_vanished(told: Told, facts: Facts) -> StateNow:
-    launch, last = told.launch, _last(told)
-    assert launch is not None
+def _of_vanished(told: Told, launch: Launch, facts: Facts) -> StateNow:
+    last = _last(told)
     gone = Fact("process", facts.now, f"process {launch.pid} is gone, and no exit was told")
     if launch.host and facts.host and launch.host != facts.host:
         reason = f"it was started on {launch.host}, which can't be seen from here"
         return StateNow(State.UNKNOWN, last, reason, facts=(gone,))
     if facts.alive is None or not launch.started:
-        return StateNow(State.UNKNOWN, last, f"its process {launch.pid} can't be watched here")
+        fact = Fact("process", facts.now, f"process {launch.pid} has no known start time to know it by")
+        return StateNow(State.UNKNOWN, last, f"its process {launch.pid} can't be watched here", facts=(fact,))
     if launch.by:
         return StateNow(
             State.ENDED, last, "it was not started by wts, how it ended is not known", facts=(gone,)
@@ -250,11 +281,17 @@ def _last(told: Told) -> float:
     return max(told.own().last, told.launch.at, told.exit[0] if told.exit else 0.0)
 
 
-def _worded(event: Event) -> str:
+def worded(event: Event) -> str:
     """Return an event as evidence: its name, and what it is about."""
-    about = event.text("what") or event.text("error") or event.text("source") or event.text("reason")
-    tool = event.text("tool_name")
-    return " ".join(filter(None, (event.name, tool, f"({about})" if about else None)))
+    return f"{event.name} ({told})" if (told := about(event)) else event.name
+
+
+def about(event: Event) -> str:
+    """Return what an event is about: its tool and the first of its fields that tells; empty when none does."""
+    told = next((text for key in TELLING if (text := event.text(key))), None)
+    if event.name == "exit":
+        told = f"status {event.number('status')}"
+    return ": ".join(filter(None, (event.text("tool_name"), told)))
 
 
 def _signal_name(number: int) -> str:

@@ -54,6 +54,7 @@ class Launch(NamedTuple):
     host: str | None
     boot: str | None
     config: str | None
+    launcher: tuple[int, str] | None  # the process that will tell the exit: pid and start time
 
 
 @dataclass(slots=True)
@@ -230,10 +231,15 @@ def _add(told: Told, event: Event) -> None:
 
 def _launch(told: Told, event: Event) -> None:
     launch = Launch(
-        event.at,
-        event.pid or 0,
-        event.text("started") or "",
-        *(event.text(key) for key in ("conversation", "by", "host", "boot", "config")),
+        at=event.at,
+        pid=event.pid or 0,
+        started=event.text("started") or "",
+        conversation=event.text("conversation"),
+        by=event.text("by"),
+        host=event.text("host"),
+        boot=event.text("boot"),
+        config=event.text("config"),
+        launcher=_process(event.fields.get("launcher")),
     )
     if launch == told.launch:
         return
@@ -243,6 +249,14 @@ def _launch(told: Told, event: Event) -> None:
     told.said = said(own) or told.said
     told.launch, told.exit = launch, None
     told.heard = {pid: heard for pid, heard in told.heard.items() if heard.last >= launch.at}
+
+
+def _process(value: object) -> tuple[int, str] | None:
+    match value:
+        case [int(pid), str(started)]:
+            return pid, started
+        case _:
+            return None
 
 
 def _hear(heard: Heard, event: Event) -> None:
@@ -365,7 +379,7 @@ def to_json(told: Told) -> dict[str, Any]:
     """Return it as JSON can hold it."""
     return {
         "version": VERSION,
-        "launch": told.launch,
+        "launch": told.launch and told.launch._asdict(),
         "exit": told.exit,
         "heard": [[pid, _heard_to_json(heard)] for pid, heard in told.heard.items()],
         "conversations": told.conversations,
@@ -382,7 +396,7 @@ def from_json(value: dict[str, Any]) -> Told:
     if value["version"] != VERSION:
         raise ValueError("kept by another version")
     return Told(
-        launch=Launch(*value["launch"]) if value["launch"] else None,
+        launch=_launch_from_json(value["launch"]),
         exit=_pair(value["exit"]),
         heard={pid: _heard_from_json(heard) for pid, heard in value["heard"]},
         conversations=value["conversations"],
@@ -392,6 +406,10 @@ def from_json(value: dict[str, Any]) -> Told:
         latest=value["latest"],
         count=value["count"],
     )
+
+
+def _launch_from_json(value: dict[str, Any] | None) -> Launch | None:
+    return None if value is None else Launch(**{**value, "launcher": _process(value["launcher"])})
 
 
 def _heard_to_json(heard: Heard) -> list[Any]:
