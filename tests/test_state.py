@@ -256,6 +256,13 @@ def test_the_registry_wins_where_it_is_later(
     assert of(launch(), started(), *told, entry=entry, now=136 + LAG) == expected
 
 
+def test_a_question_that_was_refused_waits_until_idle_is_believed() -> None:
+    told = (launch(), started(), PROMPT, ASKED)
+    idle = registered("idle", 125)
+    assert of(*told, entry=idle, now=125 + LAG) == StateNow(State.WAITING, 120, ASKS)
+    assert of(*told, entry=idle, now=126 + LAG) == StateNow(State.INTERRUPTED, 125, BROKEN_OFF)
+
+
 def test_idle_is_believed_once_it_lasts_since_a_failure_is_told_after_it() -> None:
     told = (launch(), started(), PROMPT)
     idle = registered("idle", 125)

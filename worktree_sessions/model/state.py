@@ -84,7 +84,7 @@ def _of_launched(told: Told, launch: Launch, facts: Facts) -> StateNow:
         fact = Fact("event", at, f"exit of process {launch.pid} with status {status}")
         return StateNow(*of_exit(status, at=at), facts=(fact,))
     own = told.own()
-    by_events = _of_events(own, launch.at, answered=_answered(facts.registered))
+    by_events = _of_events(own, launch.at, answered=_answered(facts))
     if not facts.alive:
         is_said = by_events.state is State.ENDED or facts.will_be_told
         return by_events if is_said else _of_vanished(told, launch, facts)
@@ -196,11 +196,13 @@ def _turn(own: Heard, ended: float) -> float | None:
 # -- what else is known ----------------------------------------------------------------------------
 
 
-def _answered(entry: Registered | None) -> float:
-    """Return since when Claude waits for no answer, as its registry tells, whatever is heard later."""
-    if entry is None or entry.status in (None, "waiting"):
+def _answered(facts: Facts) -> float:
+    """Return since when Claude waits for no answer, as its registry tells, whatever is heard later; 0 when it does."""
+    entry = facts.registered
+    if entry is None or entry.updated is None:
         return 0.0
-    return entry.updated or 0.0
+    is_idle = entry.status == "idle" and facts.now - entry.updated > LAG
+    return entry.updated if is_idle or entry.status in ("busy", "shell") else 0.0
 
 
 def _corrected(told: StateNow, own: Heard, entry: Registered, facts: Facts, launched: float) -> StateNow:
