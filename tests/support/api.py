@@ -4,14 +4,14 @@ It keeps no state: the prompt carries its own script, so that sessions in parall
 that contains `script(step, step, ...)` is answered step by step, any other with `ok.`:
 
     {"tool": "Write", "input": {...}}   a tool call       {"text": "..."}     text, which ends the turn
-    {"status": 529}                     an HTTP error     "sleep": seconds    beside any of them: answers late
+    {"tools": [{"tool": ...}, ...]}     several at once   {"status": 529}     an HTTP error
+    "sleep": seconds                    beside any of them: answers late
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import re
 import threading
 import time
 import uuid
@@ -20,6 +20,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Step = dict[str, Any]
+
+# What the API calls its errors, by HTTP status.
+ERRORS = {401: "authentication_error", 429: "rate_limit_error", 529: "overloaded_error"}
 
 
 def script(*steps: Step) -> str:
@@ -79,8 +82,9 @@ class Answer(BaseHTTPRequestHandler):
         step = self.step_for(body)
         time.sleep(float(step.get("sleep", 0)))
         if "status" in step:
+            kind = ERRORS.get(step["status"], "api_error")
             self.answer_json(
-                step["status"], {"type": "error", "error": {"type": "api_error", "message": "scripted"}}
+                step["status"], {"type": "error", "error": {"type": kind, "message": "scripted"}}
             )
             return
         message, blocks = reply(body, step)
@@ -98,9 +102,8 @@ class Answer(BaseHTTPRequestHandler):
         replies = 0
         for message in reversed(messages):
             replies += message["role"] == "assistant"
-            found = re.search(r"<<<(\[.*\])>>>", text_of(message["content"]), re.DOTALL)
-            if found and message["role"] == "user":
-                steps: list[Step] = json.loads(found[1])
+            steps = script_of(text_of(message["content"])) if message["role"] == "user" else None
+            if steps is not None:
                 return steps[replies] if replies < len(steps) else {"text": "ok."}
         return {"text": "ok."}
 
@@ -124,6 +127,17 @@ class Answer(BaseHTTPRequestHandler):
         self.wfile.flush()
 
 
+def script_of(text: str) -> list[Step] | None:
+    """Return the last script of a text, None when there is none; one within another is that one's, for a subagent.
+
+    A prompt after one that was never answered comes in one message with it.
+    """
+    steps, end = None, 0
+    while (begin := text.find("<<<[", end)) >= 0:
+        steps, end = json.JSONDecoder().raw_decode(text, begin + len("<<<"))
+    return steps
+
+
 def text_of(content: Any) -> str:
     """Return the text of a message, without tool calls and results."""
     if isinstance(content, str):
@@ -133,18 +147,23 @@ def text_of(content: Any) -> str:
 
 def reply(body: dict[str, Any], step: Step) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return an assistant message for a step, and its content blocks apart."""
-    if "tool" in step:
-        call = {"id": f"toolu_{uuid.uuid4().hex}", "name": step["tool"], "input": step.get("input", {})}
-        blocks = [{"type": "tool_use", **call}]
-    else:
-        blocks = [{"type": "text", "text": step.get("text", "ok.")}]
+    calls = step.get("tools") or ([step] if "tool" in step else [])
+    blocks = [
+        {
+            "type": "tool_use",
+            "id": f"toolu_{uuid.uuid4().hex}",
+            "name": call["tool"],
+            "input": call.get("input", {}),
+        }
+        for call in calls
+    ] or [{"type": "text", "text": step.get("text", "ok.")}]
     message = {
         "id": f"msg_{uuid.uuid4().hex}",
         "type": "message",
         "role": "assistant",
         "model": body.get("model", "m"),
         "content": [],
-        "stop_reason": "tool_use" if "tool" in step else "end_turn",
+        "stop_reason": "tool_use" if calls else "end_turn",
         "stop_sequence": None,
         "usage": {"input_tokens": 1000, "output_tokens": 20},
     }
