@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.claude_cli import eventually
+from tests.support.tmux import Shell
 from worktree_sessions.outside import processes
-from worktree_sessions.outside.processes import Completed, Process, Standing
+from worktree_sessions.outside.processes import Completed, Process, Seat, Standing
 
 
 def _script(path: Path, text: str, mode: int = 0o755) -> Path:
@@ -208,3 +211,21 @@ def test_a_program_on_this_terminal_is_waited_for(tmp_path: Path) -> None:
     with child:
         assert os.getpgid(child.pid) == os.getpgid(0)
         assert child.wait() == 5
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+def test_the_terminal_of_a_process_is_known_with_and_without_proc(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    pid, terminal = int(shell.says("#{pane_pid}")), shell.says("#{pane_tty}")
+    assert processes.seat_of(pid) == processes._seat_by_ps(pid) == Seat(terminal, is_typed_to=True)
+    shell.type("sleep 100")
+    eventually(lambda: shell.says("#{pane_current_command}") == "sleep", "sleep")
+    assert processes.seat_of(pid) == processes._seat_by_ps(pid) == Seat(terminal, is_typed_to=False)
+
+
+def test_a_process_without_a_terminal_has_no_seat() -> None:
+    sleeper = subprocess.Popen(["sleep", "100"], stdin=subprocess.DEVNULL, start_new_session=True)
+    assert processes.seat_of(sleeper.pid) is processes._seat_by_ps(sleeper.pid) is None
+    sleeper.kill()
+    sleeper.wait()
+    assert processes.seat_of(sleeper.pid) is processes._seat_by_ps(sleeper.pid) is None

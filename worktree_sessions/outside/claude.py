@@ -14,9 +14,9 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 from worktree_sessions.outside import assets, environment, processes
 
@@ -24,7 +24,14 @@ PROBE_SECONDS = 20.0
 AGENTS_SECONDS = 5.0
 LONGEST_PROJECT = 200  # characters of a project's name, before a hash takes the place of the rest
 CONVERSATION_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]*")
-PLUGIN_FILES = (".claude-plugin/plugin.json", "hooks/hooks.json", "commands/ready.md", "event.py", "stop.py")
+PLUGIN_FILES = (
+    ".claude-plugin/plugin.json",
+    "hooks/hooks.json",
+    "commands/ready.md",
+    "event.py",
+    "stop.py",
+    "notice.py",
+)
 
 
 class Features(NamedTuple):
@@ -47,9 +54,11 @@ class Conversation(enum.Enum):
 class Registered(NamedTuple):
     """One running Claude as it registered itself; None is a fact it did not give.
 
-    `status` is idle, busy or waiting, `waiting_for` the kind of question ("permission prompt", "dialog
-    open"). `started` compares with `processes.Process.started`, so that a reused pid is not mistaken for
-    it. `job` is the short id of a background session, which `claude attach` takes.
+    The fields were seen on 2.1.197 and 2.1.330, where nothing else is said (docs/states.md has the table). `status` is
+    idle, busy, waiting, or shell (2.1.330), `waiting_for` the kind of question: "permission prompt", "input needed"
+    (2.1.330), "dialog open" (2.1.330). `started` compares with `processes.Process.started`, so that a reused pid is not
+    mistaken for it. `job` (2.1.330) is the short id of a background session, which `claude attach` takes. `started`,
+    `version` and `updated` are of the registry's file alone: `claude agents --json` leaves them out.
     """
 
     pid: int
@@ -102,49 +111,29 @@ def _ask(path: Path, option: str, _changed_at: int) -> str:
 # -- its command line ------------------------------------------------------------------------------
 
 
-def start_argv(
-    path: Path,
-    can: Features,
-    *,
-    conversation: str,
-    name: str | None = None,
-    plugin_dir: Path | None = None,
-    prompt: str | None = None,
-    focus: str | None = None,
-    permission: str | None = None,
-) -> list[str]:
+class Wanted(TypedDict, total=False):
+    """What a Claude is started with, each part None or left out for nothing: `focus` is added to its instructions."""
+
+    name: str | None
+    plugin_dir: Path | None
+    prompt: str | None
+    focus: str | None
+    permission: str | None
+
+
+def start_argv(path: Path, can: Features, *, conversation: str, **wanted: Unpack[Wanted]) -> list[str]:
     """Return the command that starts a new conversation, under an id we chose, on the caller's terminal."""
     own_id = ["--session-id", conversation] if can.has("--session-id") else []
-    common = _common(can, name=name, plugin_dir=plugin_dir, focus=focus, permission=permission)
-    return [str(path), *own_id, *common, *_prompt(prompt)]
+    return [str(path), *own_id, *_options(can, wanted)]
 
 
-def resume_argv(
-    path: Path,
-    can: Features,
-    *,
-    conversation: str,
-    name: str | None = None,
-    plugin_dir: Path | None = None,
-    prompt: str | None = None,
-    focus: str | None = None,
-    permission: str | None = None,
-) -> list[str]:
+def resume_argv(path: Path, can: Features, *, conversation: str, **wanted: Unpack[Wanted]) -> list[str]:
     """Return the command that goes on with a conversation; to be run in the directory where it was held."""
-    common = _common(can, name=name, plugin_dir=plugin_dir, focus=focus, permission=permission)
-    return [str(path), "--resume", conversation, *common, *_prompt(prompt)]
+    return [str(path), "--resume", conversation, *_options(can, wanted)]
 
 
 def background_argv(
-    path: Path,
-    can: Features,
-    *,
-    variables: Mapping[str, str],
-    name: str | None = None,
-    plugin_dir: Path | None = None,
-    prompt: str | None = None,
-    focus: str | None = None,
-    permission: str | None = None,
+    path: Path, can: Features, *, variables: Mapping[str, str], **wanted: Unpack[Wanted]
 ) -> list[str]:
     """Return the command that starts a new conversation in Claude's background, under an id that it chooses.
 
@@ -153,8 +142,7 @@ def background_argv(
     with any option beside it that starts a copy of the conversation; `attach_argv` resumes a stopped one.
     """
     settings = ["--settings", json.dumps({"env": dict(variables)})] if variables else []
-    common = _common(can, name=name, plugin_dir=plugin_dir, focus=focus, permission=permission)
-    return [str(path), "--bg", *settings, *common, *_prompt(prompt)]
+    return [str(path), "--bg", *settings, *_options(can, wanted)]
 
 
 def background_id(said: str) -> str | None:
@@ -169,29 +157,27 @@ def attach_argv(path: Path, job: str) -> list[str]:
     return [str(path), "attach", job]
 
 
-def _common(
-    can: Features, *, name: str | None, plugin_dir: Path | None, focus: str | None, permission: str | None
-) -> list[str]:
-    if permission == "manual":
-        permission = "default"  # `manual` is the newer name; only `default` is known to old and new
-    wanted = {
-        "--name": name,
-        "--plugin-dir": str(plugin_dir) if plugin_dir else None,
-        "--append-system-prompt": focus,
-        "--permission-mode": permission,
+def _options(can: Features, wanted: Wanted) -> list[str]:
+    plugin, prompt, permission = wanted.get("plugin_dir"), wanted.get("prompt"), wanted.get("permission")
+    options = {
+        "--name": wanted.get("name"),
+        "--plugin-dir": str(plugin) if plugin else None,
+        "--append-system-prompt": wanted.get("focus"),
+        # `manual` is the newer name; only `default` is known to old and new
+        "--permission-mode": "default" if permission == "manual" else permission,
     }
-    return [word for option, value in wanted.items() if value and can.has(option) for word in (option, value)]
-
-
-def _prompt(prompt: str | None) -> list[str]:
-    return ["--", prompt] if prompt else []  # after `--`, since a prompt may start with a dash
+    known = ((option, value) for option, value in options.items() if value and can.has(option))
+    behind = ["--", prompt] if prompt else []  # a prompt may start with a dash
+    return [*(word for pair in known for word in pair), *behind]
 
 
 # -- the plugin ------------------------------------------------------------------------------------
 
 
-def install_plugin(target_dir: Path, name: str) -> Path:
+def install_plugin(target_dir: Path, name: str, *, notice: Sequence[str] = ()) -> Path:
     """Copy the plugin to `target_dir/<digest>/`, its hooks set to report as `name`; return that directory.
+
+    `notice` are the words that have a hook tell the human by Claude's own terminal (hooks/claude/notice.py).
 
     The digest is of the content, the name, the place and the interpreter: an upgrade makes a new directory
     beside the old one, which running Claudes go on using. A directory that is there is never changed; of two
@@ -204,11 +190,16 @@ def install_plugin(target_dir: Path, name: str) -> Path:
     source = assets.hooks_dir() / "claude"
     contents = {file: (source / file).read_bytes() for file in PLUGIN_FILES}
     python = os.path.realpath(sys.executable)  # the base interpreter: the hooks survive a removed environment
-    made_of = repr((name, python, str(target_dir), sorted(contents.items())))
+    made_of = repr((name, notice, python, str(target_dir), sorted(contents.items())))
     target = target_dir / hashlib.sha256(made_of.encode()).hexdigest()[:16]
     if target.is_dir():
         return target
-    values = {"{session}": name, "{python}": python, "{plugin}": str(target)}
+    values = {
+        "{session}": shlex.quote(name),
+        "{python}": shlex.quote(python),
+        "{plugin}": shlex.quote(str(target)),
+        "{notice}": "".join(f" {shlex.quote(word)}" for word in notice),
+    }
     contents["hooks/hooks.json"] = _filled_in(contents["hooks/hooks.json"], values)
     target_dir.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".plugin-", dir=target_dir))
@@ -227,12 +218,12 @@ def install_plugin(target_dir: Path, name: str) -> Path:
 
 
 def _filled_in(template: bytes, values: Mapping[str, str]) -> bytes:
-    """Put the values, quoted for a shell, into the commands of hooks.json."""
+    """Put the values, each as a shell reads it, into the commands of hooks.json."""
     places = re.compile("|".join(map(re.escape, values)))
     hooks: dict[str, Any] = json.loads(template)
     for matchers in hooks["hooks"].values():
         for hook in (hook for matcher in matchers for hook in matcher["hooks"]):
-            hook["command"] = places.sub(lambda place: shlex.quote(values[place[0]]), hook["command"])
+            hook["command"] = places.sub(lambda place: values[place[0]], hook["command"])
     return (json.dumps(hooks, indent=1) + "\n").encode()
 
 
@@ -258,7 +249,12 @@ def registry(directory: Path) -> list[Registered]:
 
 def registered(directory: Path, pid: int) -> Registered | None:
     """Read the registry's file of one process, None when there is none; the caller asks whether it lives."""
-    return _registered(pid, directory / "sessions" / f"{pid}.json")
+    return _registered(pid, registry_file(directory, pid))
+
+
+def registry_file(directory: Path, pid: int) -> Path:
+    """Return where a process registers itself."""
+    return directory / "sessions" / f"{pid}.json"
 
 
 def _registered(pid: int, file: Path) -> Registered | None:

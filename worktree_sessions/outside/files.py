@@ -32,10 +32,14 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
 
 def replace_cache(path: Path, content: bytes) -> None:
     """Give a file that can be made again new content in one step; where that can't be done it stays as it is."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with contextlib.suppress(OSError):
+    # eight characters at the end, by which `wts doctor` knows what a crash left
+    temporary = path.with_name(f".{path.name}.{os.getpid():08}")
+    try:
         temporary.write_bytes(content)
         os.replace(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def append_line(path: Path, line: bytes) -> None:

@@ -10,7 +10,7 @@ import functools
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, NewType
 
@@ -117,9 +117,10 @@ class Git:
             stdin=stdin,
             timeout=timeout,
         )
-        return self._ran(done)
+        return self.ran(done)
 
-    def _ran(self, done: processes.Completed) -> processes.Completed:
+    def ran(self, done: processes.Completed) -> processes.Completed:
+        """Return a call that was made; raise WtsError when git or the directory is missing."""
         if done.status == processes.MISSING:
             if not self.directory.is_dir():
                 raise WtsError("no-directory", f"{self.directory} is not a directory")
@@ -143,7 +144,7 @@ class Git:
     def answer(self, args: tuple[str, ...], done: processes.Completed) -> bytes | WtsError:
         """Return what `run` would return or raise."""
         try:
-            return self._worked(args, self._ran(done))
+            return self._worked(args, self.ran(done))
         except WtsError as error:
             return error
 
@@ -234,10 +235,12 @@ class Repository(NamedTuple):
         return Git(self.common_dir, {"GIT_DIR": str(self.common_dir)})
 
 
-def find_repository(directory: Path) -> Repository:
-    """Return the repository that holds `directory`; raise WtsError outside of one."""
+def find_repository(directory: Path, meanwhile: Callable[[], object] | None = None) -> Repository:
+    """Return the repository that holds `directory`; raise WtsError outside of one. `meanwhile` is as for `ask_all`."""
     git = Git(directory)
-    done = git.ask("rev-parse", "--path-format=absolute", "--git-common-dir", "--git-dir", "--show-toplevel")
+    words = ("rev-parse", "--path-format=absolute", "--git-common-dir", "--git-dir", "--show-toplevel")
+    (answer,) = processes.run_all([git.call(words)], meanwhile)
+    done = git.ran(answer)
     if done.status == 0 and done.out.count(b"\n") == 3:
         common, own, top = (Path(part) for part in os.fsdecode(done.out).split("\n")[:3])
         return Repository(common, own, top)
@@ -313,10 +316,15 @@ class Question(NamedTuple):
     args: tuple[str, ...]
 
 
-def ask_all(questions: Sequence[Question]) -> list[bytes | WtsError]:
-    """Ask several questions at once; each answer is stdout, or the error that `Git.run` would have raised."""
+def ask_all(
+    questions: Sequence[Question], meanwhile: Callable[[], object] | None = None
+) -> list[bytes | WtsError]:
+    """Ask several questions at once; each answer is stdout, or the error that `Git.run` would have raised.
+
+    What is done `meanwhile` costs only what it takes longer than git does.
+    """
     calls = [question.git.call(question.args) for question in questions]
-    answers = processes.run_all(calls)
+    answers = processes.run_all(calls, meanwhile)
     return [
         question.git.answer(question.args, done) for question, done in zip(questions, answers, strict=True)
     ]
@@ -390,6 +398,20 @@ def parse_status(out: bytes) -> Status:
         elif kind == "!":
             rows["ignored"].append(row[2:])
     return Status(head, branch, **{kind: tuple(paths) for kind, paths in rows.items()})
+
+
+def traces(common_dir: Path, branches: Iterable[BranchName]) -> list[str]:
+    """Return the files that git writes in a linked worktree to commit, stage or check out, and to move these branches.
+
+    They need not be there. They are plain strings, since who asks does so all the time.
+    """
+    try:
+        worktrees = [entry.path for entry in os.scandir(common_dir / "worktrees")]
+    except OSError:
+        worktrees = []
+    refs = ["packed-refs", "reftable/tables.list", *(f"refs/heads/{branch}" for branch in branches)]
+    marks = [f"{one}/{name}" for one in worktrees for name in ("HEAD", "index", "logs/HEAD")]
+    return [*(f"{common_dir}/{ref}" for ref in refs), *marks]
 
 
 def open_operation(git_dir: Path) -> str | None:

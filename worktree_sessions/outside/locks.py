@@ -37,6 +37,23 @@ def writing(lock_file: Path, purpose: str, *, timeout: float) -> Iterator[None]:
         lock.release()
 
 
+@contextlib.contextmanager
+def attempt(lock_file: Path, *, timeout: float = 0) -> Iterator[bool]:
+    """Hold a lock of another kind, if it can be had within `timeout` seconds; the value is whether it is held."""
+    from filelock import FileLock, Timeout  # 46 ms
+
+    lock = FileLock(lock_file)
+    try:
+        lock.acquire(timeout=timeout, poll_interval=0.02)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
 def is_held(lock_file: Path) -> bool:
     """Return whether somebody holds the lock at this moment."""
     from filelock import FileLock, Timeout  # 46 ms

@@ -50,6 +50,7 @@ class Options(NamedTuple):
     sequence: sequences.Kind | None = None
     command: str = ""
     webhook: str = ""
+    by_hook: bool = False  # Claude itself has its terminal tell, so that is done
 
 
 class Delivery(NamedTuple):
@@ -134,20 +135,48 @@ class Program(NamedTuple):
     stdin: bytes = b""
 
 
+def by_hook(channels: Iterable[str], pane: tmux.Pane | None) -> sequences.Kind | None:
+    """Return the sequence by which Claude's own terminal is to tell, when no channel before it could; else None."""
+    for channel in channels:
+        if channel == "desktop" and _has_desktop():
+            return None
+        if channel == "tmux" and pane is not None:
+            return None
+        if channel == "terminal" and (kind := sequences.kind_here()):
+            return kind
+        if channel == "bell":
+            return sequences.Kind.BELL
+    return None
+
+
+def _has_desktop() -> bool:
+    try:
+        _desktop_program(_programs(Notice("", "", urgent=False, facts={})))
+    except WtsError:
+        return False
+    return True
+
+
 def _desktop(notice: Notice, _: Options, timeout: float) -> str:
-    if environment.variable("SSH_CONNECTION"):
-        raise _failed("this is an ssh login: nobody sits at the desktop of this machine")
     programs = _programs(notice)
-    found = next((name for name in programs if processes.find_program(name)), None)
-    if found is None:
-        raise _failed(f"none of {', '.join(programs)} is on PATH")
-    if found == "notify-send" and not any(map(environment.variable, DISPLAYS)):
-        raise _failed(f"there is no desktop: none of {', '.join(DISPLAYS)} is set")
+    found = _desktop_program(programs)
     argv, stdin = programs[found]
     done = processes.run([found, *argv], stdin=stdin, timeout=timeout)
     if done.status != 0:
         raise _failed(f"{found} {_ended(done.status, done.err, timeout)}")
     return f"shown by {found}"
+
+
+def _desktop_program(programs: Iterable[str]) -> str:
+    """Return the first of the programs that can show a notice here; raise WtsError when none can."""
+    if environment.variable("SSH_CONNECTION"):
+        raise _failed("this is an ssh login: nobody sits at the desktop of this machine")
+    found = next((name for name in programs if processes.find_program(name)), None)
+    if found is None:
+        raise _failed(f"none of {', '.join(programs)} is on PATH")
+    if found == "notify-send" and not any(map(environment.variable, DISPLAYS)):
+        raise _failed(f"there is no desktop: none of {', '.join(DISPLAYS)} is set")
+    return found
 
 
 def _programs(notice: Notice) -> dict[str, Program]:
@@ -201,6 +230,8 @@ def _tmux(notice: Notice, options: Options, timeout: float) -> str:
 
 
 def _terminal(notice: Notice, options: Options, timeout: float) -> str:
+    if options.by_hook:
+        return "Claude has its own terminal tell"
     kind = options.sequence or sequences.kind_here()
     if kind is None:
         raise _failed("this terminal is not known to show notifications")
@@ -214,6 +245,8 @@ def _terminal(notice: Notice, options: Options, timeout: float) -> str:
 
 
 def _bell(_: Notice, options: Options, timeout: float) -> str:
+    if options.by_hook:
+        return "Claude rings its own terminal"
     if options.pane is not None and tmux.ring(options.pane, timeout=timeout):
         return "rung in its tmux window"
     _write_here("\a")

@@ -11,12 +11,13 @@ import errno
 import os
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
 MISSING = 127
 PASSING = 0.5  # seconds; a git status of a large repository takes less
+PSEUDO_TERMINALS, CONSOLES = 136, 4  # the kernel's major numbers: admin-guide/devices.txt
 NOT_RUNNABLE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ENOEXEC)
 Child = subprocess.Popen[bytes]  # a process that was started to be waited for
 
@@ -45,6 +46,17 @@ class Process(NamedTuple):
 
     pid: int
     started: str
+
+
+class Seat(NamedTuple):
+    """The terminal that a process belongs to (/dev/pts/3), and whether it gets what is typed there.
+
+    It does not while a shell has stopped it (Ctrl-Z) or runs it in the background, nor while a child of its own reads
+    from the terminal, an editor for example (known on Linux only).
+    """
+
+    terminal: str
+    is_typed_to: bool
 
 
 class Standing(NamedTuple):
@@ -86,13 +98,16 @@ def run(
     return Completed(done.returncode, done.stdout, done.stderr)
 
 
-def run_all(calls: Sequence[Call]) -> list[Completed]:
+def run_all(calls: Sequence[Call], meanwhile: Callable[[], object] | None = None) -> list[Completed]:
     """Run programs that read nothing, as many at a time as is good, and return what each said, in their order.
 
     Eight `git status` take 16 ms so, 31 ms one after the other. A thread pool is no faster and costs 5 ms to import.
+    What is done `meanwhile` costs only what it takes longer than they do.
     """
     at_once = 4 * (os.cpu_count() or 1)
     begun = [_begin(call) for call in calls[:at_once]]
+    if meanwhile is not None:
+        meanwhile()
     done = []
     for index in range(len(calls)):
         done.append(_end(begun[index]))
@@ -147,6 +162,26 @@ def shell(
         raise
 
 
+def shell_answer(
+    command: str, *, stdin: bytes, env: Mapping[str, str], timeout: float | None = None
+) -> Completed:
+    """Run a command text of the user's in this directory, and return what it said (status -9: timed out)."""
+    words = ["/bin/sh", "-c", command]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        words, env=dict(env), stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+    ) as process:
+        try:
+            out, err = process.communicate(stdin, timeout)
+        except subprocess.TimeoutExpired:
+            _kill_group(process)  # what it started holds our pipes too
+            return Completed(-9, b"", b"")
+        except BaseException:
+            _kill_group(process)
+            raise
+    return Completed(process.returncode, out, err)
+
+
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, 9)
@@ -183,19 +218,71 @@ def look_up(pid: int) -> Process | None:
 
 
 def _from_proc(pid: int) -> Process | None:
+    fields = _stat(pid)
+    if fields is None or fields[0] in (b"Z", b"X"):
+        return None
+    return Process(pid, fields[19].decode())  # starttime
+
+
+def _stat(pid: int) -> list[bytes] | None:
+    """Return the fields of proc(5)'s stat from the third on, the state."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return None
-    fields = stat.rpartition(b")")[2].split()  # the name may hold spaces and parentheses; the rest may not
-    if fields[0] in (b"Z", b"X"):
+    return stat.rpartition(b")")[2].split()  # the name may hold spaces and parentheses; the rest may not
+
+
+def seat_of(pid: int) -> Seat | None:
+    """Return where a process sits; None when it has ended, has no terminal, or that can't be known."""
+    if not os.path.isdir("/proc/self"):
+        return _seat_by_ps(pid)
+    fields = _stat(pid)
+    if fields is None:
         return None
-    return Process(pid, fields[19].decode())  # field 22, starttime, proc(5)
+    group, device, front = fields[2], int(fields[4]), fields[5]
+    number = (device & 0xFF) | (device >> 12 & 0xFFF00)
+    name = {PSEUDO_TERMINALS: f"pts/{number}", CONSOLES: f"tty{number}"}.get(device >> 8 & 0xFFF)
+    if name is None:
+        return None
+    return Seat(f"/dev/{name}", group == front and not _has_reading_child(pid, f"/dev/{name}"))
+
+
+def _has_reading_child(pid: int, terminal: str) -> bool:
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and (fields := _stat(int(entry))) is not None and int(fields[1]) == pid:
+            with contextlib.suppress(OSError):  # ended meanwhile
+                if os.readlink(f"/proc/{entry}/fd/0") == terminal:
+                    return True
+    return False
+
+
+def _seat_by_ps(pid: int) -> Seat | None:
+    done = run(["ps", "-o", "tty=,pgid=,tpgid=", "-p", str(pid)])
+    words = done.out.decode(errors="replace").split()
+    if done.status != 0 or len(words) != 3 or words[0].startswith("?"):
+        return None
+    return Seat(f"/dev/{words[0]}", words[1] == words[2])
 
 
 def is_alive(process: Process) -> bool:
     """Return whether this very process still runs."""
     return look_up(process.pid) == process
+
+
+def is_there(pid: int) -> bool:
+    """Return whether there is a process of this number: cheap enough to be asked all the time.
+
+    Where there is no /proc, a zombie is one too.
+    """
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    fields = _stat(pid)
+    return fields is None or fields[0] not in (b"Z", b"X")
 
 
 def send(process: Process, signal: int) -> None:
