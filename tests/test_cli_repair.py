@@ -149,8 +149,10 @@ def test_doctor_outside_of_a_repository_says_so(tmp_path: Path, wts_inline: Wts)
 def test_config_shows_each_setting_as_a_settings_file_says_it(repo: Repo, wts_inline: Wts) -> None:
     propose(repo, *RUN)
     shown = wts_inline("config").out
-    assert shown.startswith('branch_prefix   "feature/"\nworktree_dir    "../{repo}.worktrees"\n')
-    assert 'setup.run       ["echo one", "echo \'two\\nlines\' >made.txt"]\n' in shown
+    rows = dict(row.split(maxsplit=1) for row in shown.splitlines())
+    assert list(rows)[:2] == ["branch_prefix", "worktree_dir"]
+    assert (rows["branch_prefix"], rows["worktree_dir"]) == ('"feature/"', '"../{repo}.worktrees"')
+    assert 'setup.run                 ["echo one", "echo \'two\\nlines\' >made.txt"]\n' in shown
     assert all(len(line) <= 80 for line in shown.splitlines())
 
 

@@ -21,7 +21,7 @@ from worktree_sessions.actions.project import open_project
 from worktree_sessions.errors import Exit, WtsError
 from worktree_sessions.model import settings
 from worktree_sessions.model.settings import File, Kind, Layer, Loaded, Setting, Source
-from worktree_sessions.outside import environment
+from worktree_sessions.outside import environment, notifiers
 from worktree_sessions.outside.git import Git
 
 
@@ -65,15 +65,26 @@ def values_for(row: Setting) -> st.SearchStrategy[Any]:
         return st.booleans()
     if row.kind is Kind.SECONDS:
         return st.floats(min_value=0, max_value=1e6)
+    if row.kind is Kind.CHOICES:
+        return st.lists(st.sampled_from(row.allowed), unique=True).map(tuple)
+    if row.key in EXAMPLES:
+        return st.sampled_from(EXAMPLES[row.key])
     words = st.text("abcxyz", min_size=1)
     return st.lists(words).map(tuple) if row.kind is Kind.COMMANDS else words
+
+
+EXAMPLES = {
+    "notify.quiet": ("", "22:00-08:00", "12:30-13:15"),
+    "notify.webhook": ("", "http://localhost:8080/hook", "https://example.org/a?token=b"),
+}
+USERS_OWN = ("claude", "notify.command", "notify.webhook")
 
 
 @given(data=st.data())
 def test_the_strongest_layer_that_has_a_key_wins_whatever_the_order(data: st.DataObject) -> None:
     row = data.draw(st.sampled_from(settings.TABLE))
     possible = [layer for layer in Layer if layer is not Layer.DEFAULT]
-    if row.key == "claude":
+    if row.key in USERS_OWN:
         possible.remove(Layer.REPOSITORY)
     layers = data.draw(st.lists(st.sampled_from(possible), unique=True))
     chosen: dict[Layer, Any] = {layer: data.draw(values_for(row)) for layer in layers}
@@ -162,6 +173,24 @@ def test_each_layer_is_named_as_the_origin() -> None:
             "refused-setting",
             ".wts.toml sets claude, and a repository must not choose the program that is started",
         ),
+        (
+            "[notify]\ncommand = 'curl evil.example'",
+            "refused-setting",
+            ".wts.toml sets notify.command, and a repository must not choose a command that runs unasked",
+        ),
+        (
+            "[notify]\nwebhook = 'https://evil.example/'",
+            "refused-setting",
+            ".wts.toml sets notify.webhook, and a repository must not choose who is told",
+        ),
+        (
+            "[notify]\nchannels = ['pip']",
+            "bad-setting",
+            (
+                ".wts.toml: notify.channels must be a list of desktop, tmux, terminal, bell, each once at most, "
+                "not ['pip']"
+            ),
+        ),
     ],
 )
 def test_a_mistake_names_file_key_and_cure(text: str, code: str, message: str) -> None:
@@ -209,9 +238,16 @@ def test_a_command_that_hides_something_is_refused(command: str) -> None:
         ("claude", "-x"),
         ("claude", "~/claude"),
         ("roles.dev", "a\x1b[31mb"),
+        ("notify.channels", "bell, bell"),
+        ("notify.channels", [["bell"]]),
+        ("notify.quiet", "22:00"),
+        ("notify.quiet", "22:00-24:00"),
+        ("notify.quiet", "08:00-08:00"),
+        ("notify.webhook", "ftp://example.org/"),
+        ("notify.webhook", "https://example.org/ü"),
     ],
 )
-def test_odd_values_are_refused(key: str, value: str) -> None:
+def test_odd_values_are_refused(key: str, value: object) -> None:
     assert refusal(flags={key: value}).code == "bad-setting"
 
 
@@ -282,6 +318,40 @@ def test_a_variable_is_text_and_understood(text: str, value: bool) -> None:
 def test_commands_in_a_variable_are_one_a_line() -> None:
     loaded = load(variables={"WTS_SETUP_RUN": "npm ci\n\nmake all\n"})
     assert loaded.settings.setup_run == ("npm ci", "make all")
+
+
+@pytest.mark.parametrize("text", ["bell, tmux", "bell\ntmux", "bell tmux"])
+def test_channels_in_a_variable_are_parted_by_commas_or_blanks(text: str) -> None:
+    assert load(variables={"WTS_NOTIFY_CHANNELS": text}).settings.notify_channels == ("bell", "tmux")
+
+
+def test_the_channels_of_the_table_are_those_that_there_are() -> None:
+    assert settings.CHANNELS == notifiers.CHANNELS
+
+
+@pytest.mark.parametrize(
+    ("address", "seen"),
+    [
+        ("", ""),
+        ("https://example.org/services/SECRET", "https://example.org/..."),
+        ("http://SECRET:SECRET@localhost:80?token=SECRET", "http://localhost:80/..."),
+        ("https://example.org#@SECRET", "https://example.org/..."),
+    ],
+)
+def test_a_webhook_is_never_shown_whole(repo: Repo, hermetic: Path, address: str, seen: str) -> None:
+    own = hermetic / ".config" / "wts" / "config.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text(f'[notify]\nwebhook = "{address}"\n')
+    project = open_project(repo.path)
+    rows = {row.key: row for row in show_config(project)}
+    assert project.settings.notify_webhook == address
+    assert (rows["notify.webhook"].value, rows["notify.webhook"].text) == (seen, f'"{seen}"')
+
+
+def test_a_bad_webhook_is_refused_without_being_shown() -> None:
+    error = refusal(user="[notify]\nwebhook = 'htps://example.org/SECRET'")
+    assert error.code == "bad-setting"
+    assert "SECRET" not in f"{error.message} {error.hint}"
 
 
 def test_a_bad_variable_is_named() -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from worktree_sessions.actions.project import Project
 from worktree_sessions.errors import NothingToDo
 from worktree_sessions.model import trust
-from worktree_sessions.model.settings import TABLE, Origin, Value, in_toml
+from worktree_sessions.model.settings import TABLE, Origin, Value, in_toml, shown
 from worktree_sessions.model.trust import Command
 
 
@@ -51,10 +51,8 @@ class RevokeResult:
 
 def show_config(project: Project) -> list[ShownSetting]:
     """Return every setting with its value and where that came from, in the order of the table."""
-    return [
-        ShownSetting(key, value, in_toml(value), project.origins[key])
-        for key, value in ((row.key, project.settings.get(row.key)) for row in TABLE)
-    ]
+    values = ((row.key, shown(row, project.settings.get(row.key))) for row in TABLE)
+    return [ShownSetting(key, value, in_toml(value), project.origins[key]) for key, value in values]
 
 
 def plan_trust(project: Project) -> TrustPlan:

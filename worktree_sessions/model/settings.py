@@ -2,8 +2,8 @@
 
 One table drives parsing, `wts config`, the variables and docs/settings.md. Layers, the strongest first:
 flags, `WTS_*` variables, the repository's `.wts.toml`, the user's file, defaults. A repository may propose,
-but never choose what runs: `claude` is refused from it, its commands wait for `wts trust`. `load` and
-`resolve` are pure; `load_settings` reads the files.
+but never choose what runs or who is told: `claude`, `notify.command` and `notify.webhook` are refused from it, its
+commands wait for `wts trust`. `load` and `resolve` are pure; `load_settings` reads the files.
 """
 
 from __future__ import annotations
@@ -48,6 +48,9 @@ ROLES = {
     ),
 }
 
+# The names of outside/notifiers.py, whose modules a settings table should not have to import; a test compares them.
+CHANNELS = ("desktop", "tmux", "terminal", "bell")
+
 
 class Layer(enum.StrEnum):
     """Who has set a value, the weakest first."""
@@ -70,13 +73,17 @@ class Kind(enum.StrEnum):
     YES_NO = "true or false"
     SECONDS = "seconds"
     COMMANDS = "list of commands"
+    CHOICES = "list"
 
 
 Value = str | bool | float | tuple[str, ...]
 
 
 class Setting(NamedTuple):
-    """One row of the table; `must` says in words what `check` (text only) demands."""
+    """One row of the table; `must` says in words what `check` (text only) demands.
+
+    A secret (an address that may hold a token) is never shown whole.
+    """
 
     key: str
     kind: Kind
@@ -85,6 +92,7 @@ class Setting(NamedTuple):
     allowed: tuple[str, ...] = ()
     check: re.Pattern[str] | None = None
     must: str = "text"
+    is_secret: bool = False
 
     @property
     def field(self) -> str:
@@ -101,6 +109,8 @@ class Setting(NamedTuple):
         """What a value must be, in words."""
         if self.kind is Kind.CHOICE:
             return "one of " + ", ".join(self.allowed)
+        if self.kind is Kind.CHOICES:
+            return "a list of " + ", ".join(self.allowed) + ", each once at most"
         return _EXPECTED.get(self.kind, self.must)
 
 
@@ -117,6 +127,9 @@ _BRANCH_OR_NONE = re.compile(rf"(?!.*(\.\.|@\{{|//|/\.|\.lock/))(?![-./]){_BRANC
 _DIRECTORY = re.compile(rf"(?!(?:.*/)?\.git(?:/|\Z))(?!~[^/])(?:[^{{}}{_ODD}]|\{{repo\}})+")
 _PROGRAM = re.compile(rf"(?=/|[^/]*\Z)[^{_ODD}~-][^{_ODD}]*")
 _PROSE = re.compile(r"[^\x00-\x08\x0b-\x1f\x7f-\x9f]*")
+_TIME = r"(?:[01]\d|2[0-3]):[0-5]\d"
+_HOURS_OR_NONE = re.compile(rf"(?!(.{{5}})-\1)(?:{_TIME}-{_TIME})?")
+_ADDRESS_OR_NONE = re.compile(r"(?:https?://[!-~]+)?")
 
 TABLE: tuple[Setting, ...] = (
     Setting(
@@ -193,6 +206,68 @@ TABLE: tuple[Setting, ...] = (
         )
         for role, focus in ROLES.items()
     ),
+    Setting(
+        "notify.channels",
+        Kind.CHOICES,
+        CHANNELS,
+        "How you are told: the first of these that works. Empty: by none of them.",
+        allowed=CHANNELS,
+    ),
+    Setting(
+        "notify.command",
+        Kind.TEXT,
+        "",
+        "A shell command that is run with each notification besides; empty: none.",
+        check=_PROSE,
+        must="text without control characters",
+    ),
+    Setting(
+        "notify.webhook",
+        Kind.TEXT,
+        "",
+        "An address that each notification is posted to besides, as JSON; empty: none.",
+        check=_ADDRESS_OR_NONE,
+        must="an address that begins with http:// or https://",
+        is_secret=True,
+    ),
+    Setting(
+        "notify.done_after",
+        Kind.SECONDS,
+        60.0,
+        "A turn's end is told when the turn took longer than this.",
+    ),
+    Setting(
+        "notify.repeat",
+        Kind.SECONDS,
+        900.0,
+        "How often it is said again that a session still needs you; 0: never.",
+    ),
+    Setting(
+        "notify.join",
+        Kind.SECONDS,
+        2.0,
+        "What comes within this time is told at once.",
+    ),
+    Setting(
+        "notify.quiet",
+        Kind.TEXT,
+        "",
+        "Hours of the day in which nothing is told, such as 22:00-08:00; empty: none.",
+        check=_HOURS_OR_NONE,
+        must="two different times of the day, such as 22:00-08:00, or empty",
+    ),
+    Setting(
+        "check_in.stuck_after",
+        Kind.SECONDS,
+        600.0,
+        "A session that works counts as stuck when nothing was heard of it for so long.",
+    ),
+    Setting(
+        "check_in.forgotten_after",
+        Kind.SECONDS,
+        1800.0,
+        "A session counts as forgotten when nobody had to do with it for so long.",
+    ),
 )
 BY_KEY = {setting.key: setting for setting in TABLE}
 _TABLES = {setting.key.split(".")[0] for setting in TABLE if "." in setting.key}
@@ -216,6 +291,15 @@ class Settings:
     roles_research: str
     roles_docs: str
     roles_git: str
+    notify_channels: tuple[str, ...]
+    notify_command: str
+    notify_webhook: str
+    notify_done_after: float
+    notify_repeat: float
+    notify_join: float
+    notify_quiet: str
+    check_in_stuck_after: float
+    check_in_forgotten_after: float
 
     def get(self, key: str) -> Value:
         """Return a value by its key in the table."""
@@ -375,7 +459,7 @@ def describe() -> list[Description]:
     return [
         Description(
             setting.key,
-            ", ".join(setting.allowed) or setting.kind.value,
+            _values(setting),
             in_toml(setting.default),
             setting.variable,
             setting.help,
@@ -385,8 +469,19 @@ def describe() -> list[Description]:
     ]
 
 
+def _values(setting: Setting) -> str:
+    allowed = ", ".join(setting.allowed)
+    return f"list of {allowed}" if setting.kind is Kind.CHOICES else allowed or setting.kind.value
+
+
+# What a repository must never choose, and why.
+_REFUSED = {
+    "claude": "the program that is started",
+    "notify.command": "a command that runs unasked",
+    "notify.webhook": "who is told",
+}
 _REPOSITORY_MAY = {
-    "claude": "no",
+    **dict.fromkeys(_REFUSED, "no"),
     "setup.run": "after `wts trust`",
     "worktree_dir": "beside itself or inside",
 }
@@ -403,6 +498,13 @@ def in_toml(value: Value) -> str:
     import json  # a JSON string is a TOML basic string, but for DEL, which no setting may hold
 
     return json.dumps(value, ensure_ascii=False)
+
+
+def shown(setting: Setting, value: Value) -> Value:
+    """Return a value as it may be shown: of a secret address only the host, since its path may be a token too."""
+    if not setting.is_secret or not value:
+        return value
+    return re.sub(r"(https?://)(?:[^/?#]*@)?([^/?#]*).*", r"\1\2/...", str(value))
 
 
 def _read_file(path: Path, where: str) -> File | None:
@@ -457,12 +559,16 @@ def _checked(key: str, given: object, source: Source) -> Value:
         given = _from_text(setting, given)
     value = _typed(setting, given)
     if value is None:
-        shown = repr(given) if len(repr(given)) < 60 else repr(given)[:56] + "..."
         place = f"{source.where}: {key}" if source.where else _place(key, source)
-        raise UsageError("bad-setting", f"{place} must be {setting.expected}, not {shown}")
+        found = "" if setting.is_secret else f", not {_cut(repr(given))}"
+        raise UsageError("bad-setting", f"{place} must be {setting.expected}{found}")
     if source.layer is Layer.REPOSITORY:
         _refuse_from_repository(setting, value, source.where)
     return value
+
+
+def _cut(text: str) -> str:
+    return text if len(text) < 60 else text[:56] + "..."
 
 
 _YES_NO = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
@@ -473,6 +579,8 @@ def _from_text(setting: Setting, text: str) -> object:
         return _YES_NO.get(text.strip().lower(), text)
     if setting.kind is Kind.COMMANDS:
         return [line for line in text.split("\n") if line.strip()]
+    if setting.kind is Kind.CHOICES:
+        return text.replace(",", " ").split()
     if setting.kind is Kind.SECONDS:
         try:
             return float(text)
@@ -489,6 +597,8 @@ def _typed(setting: Setting, given: object) -> Value | None:
         return _seconds(given)
     if setting.kind is Kind.COMMANDS:
         return _commands(given)
+    if setting.kind is Kind.CHOICES:
+        return _choices(setting, given)
     if not isinstance(given, str) or (setting.allowed and given not in setting.allowed):
         return None
     return given if setting.check is None or setting.check.fullmatch(given) else None
@@ -516,12 +626,18 @@ def _commands(given: object) -> tuple[str, ...] | None:
     return tuple(given)
 
 
+def _choices(setting: Setting, given: object) -> tuple[str, ...] | None:
+    if not isinstance(given, list | tuple) or not all(one in setting.allowed for one in given):
+        return None
+    return tuple(given) if len(set(given)) == len(given) else None
+
+
 def _refuse_from_repository(setting: Setting, value: Value, where: str) -> None:
     elsewhere = f"set it in {user_file()}, or for once: {setting.variable}=... wts"
-    if setting.key == "claude":
+    if setting.key in _REFUSED:
         raise UsageError(
             "refused-setting",
-            f"{where} sets claude, and a repository must not choose the program that is started",
+            f"{where} sets {setting.key}, and a repository must not choose {_REFUSED[setting.key]}",
             hint=elsewhere,
         )
     if setting.key == "worktree_dir" and not _stays_near(str(value)):
