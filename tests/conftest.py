@@ -24,7 +24,21 @@ DATE = "2026-01-02T03:04:05+00:00"
 
 # What a developer's shell, a Claude session or a git hook around the test run would leak into the tests.
 FOREIGN = ("ANTHROPIC", "CLAUDE", "CLICOLOR", "GIT_", "TMUX", "VIRTUAL_ENV", "VISUAL", "WTS_", "XDG_")
-FOREIGN_NAMES = ("BROWSER", "COLORTERM", "COLUMNS", "EDITOR", "FORCE_COLOR", "LINES", "NO_COLOR", "PAGER")
+FOREIGN_NAMES: tuple[str, ...] = (
+    "BROWSER",
+    "COLORTERM",
+    "COLUMNS",
+    "EDITOR",
+    "FORCE_COLOR",
+    "LINES",
+    "NO_COLOR",
+    "PAGER",
+)
+FOREIGN_NAMES += (
+    "DBUS_SESSION_BUS_ADDRESS",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+)  # no notification reaches the developer
 
 GIT_CONFIG = """\
 [user]

@@ -1,4 +1,4 @@
-"""The notice hook answers with a terminal's notification, or not at all, and says what `wts list` says."""
+"""A hook that is to tell by Claude's terminal answers so, or not at all, and says what `wts list` says."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import uuid
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -41,11 +42,33 @@ def put_plugin(directory: Path) -> None:
         shutil.copy(assets.hooks_dir() / "claude" / name, directory)
 
 
-def answer(root: Path, *args: str, data: object, session: str = "auth-frontend") -> str | None:
-    """Run the hook as Claude does; return the sequence it answered with, None when it was silent."""
-    hook = root / "claude" / "0123456789abcdef" / "notice.py"
+TELL = "import sys; from event import read_input, session_directory as there; from notice import tell; "
+TELL += "tell(there(), sys.argv[1], read_input(), *sys.argv[2:])"
+
+
+def answer(
+    root: Path,
+    event: str,
+    kind: str = "",
+    seconds: str = "0",
+    quiet: str = "",
+    *,
+    data: object,
+    session: str = "auth-frontend",
+) -> str | None:
+    """Run the hook as Claude does; return the sequence it answered with, None when it was silent.
+
+    Of a Stop that is what stop.py does when it holds nothing back.
+    """
+    plugin = root / "claude" / "0123456789abcdef"
+    words = [event, *([kind, seconds, quiet] if kind else [])]
+    hook = (
+        [str(plugin / "event.py")]
+        if event != "Stop"
+        else ["-c", f"import sys; sys.path[:0] = [{str(plugin)!r}]; {TELL}"]
+    )
     done = subprocess.run(
-        [PYTHON, "-S", "-E", "-B", str(hook), *args],
+        [PYTHON, "-S", "-E", "-B", *hook, *words],
         input=data if isinstance(data, bytes) else json.dumps(data).encode(),
         env={"PATH": "/usr/bin:/bin", "WTS_SESSION": session},
         capture_output=True,
@@ -176,20 +199,12 @@ def test_the_beginning_is_found_in_a_log_that_was_moved_aside(root: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "args",
-    [
-        (),
-        ("Stop",),
-        ("Stop", "osc9"),
-        ("Stop", "osc9", "soon"),
-        ("PreToolUse", "osc9"),
-        ("PermissionRequest",),
-    ],
-    ids=" ".join,
+    ("event", "kind", "seconds"),
+    [("PermissionRequest", "osc9", "soon"), ("PreToolUse", "osc9", "0"), ("PermissionRequest", "", "")],
 )
-def test_wrong_words_are_met_with_silence(root: Path, args: tuple[str, ...]) -> None:
+def test_wrong_words_are_met_with_silence(root: Path, event: str, kind: str, seconds: str) -> None:
     log(root, prompt(HOUR))
-    assert answer(root, *args, data=asks("Bash", command="x")) is None
+    assert answer(root, event, kind, seconds, data=asks("Bash", command="x")) is None
 
 
 @pytest.mark.parametrize(
@@ -198,6 +213,14 @@ def test_wrong_words_are_met_with_silence(root: Path, args: tuple[str, ...]) -> 
 def test_rubbish_brings_no_error(root: Path, data: bytes) -> None:
     assert answer(root, "Stop", "osc9", "0", data=data) is None, "there is no log"
     assert answer(root, "PermissionRequest", "bell", data=data) == "\a", "it is asked something all the same"
+
+
+def test_in_quiet_hours_nothing_is_said(root: Path) -> None:
+    now = datetime.now().astimezone()
+    before, after = now - timedelta(hours=1), now + timedelta(hours=1)
+    quiet, loud = (f"{a:%H:%M}-{b:%H:%M}" for a, b in ((before, after), (after, before)))
+    assert answer(root, "PermissionRequest", "bell", "0", quiet, data={}) is None
+    assert answer(root, "PermissionRequest", "bell", "0", loud, data={}) == "\a"
 
 
 @pytest.mark.parametrize("session", ["", "nobody", "../sessions/auth-frontend"])
@@ -212,20 +235,10 @@ def test_outside_of_a_session_nothing_is_said(root: Path, session: str) -> None:
 def test_claude_hands_the_sequences_to_its_terminal(
     real_claude: RealClaude, repo: Repo, tmp_path: Path
 ) -> None:
-    """A question comes as OSC 777, wrapped by Claude itself for the tmux it runs in; a turn's end rings the bell."""
+    """A question comes as OSC 777, wrapped by Claude itself for the tmux it runs in, and so does a turn's end."""
     session, directory = session_of(repo, "auth-frontend")
-    plugin = repo.path / ".git" / "wts" / "claude" / "0123456789abcdef"
-    put_plugin(plugin)
-    shutil.copytree(assets.hooks_dir() / "claude" / ".claude-plugin", plugin / ".claude-plugin")
-    start = f"WTS_SESSION=auth-frontend {shlex.quote(PYTHON)} -S -E -B {plugin}"
-    commands = {
-        "UserPromptSubmit": f"{start}/event.py UserPromptSubmit",
-        "PermissionRequest": f"{start}/notice.py PermissionRequest osc777",
-        "Stop": f"{start}/notice.py Stop bell 0",
-    }
-    hooks = {event: [{"hooks": [{"type": "command", "command": text}]}] for event, text in commands.items()}
-    (plugin / "hooks").mkdir()
-    (plugin / "hooks" / "hooks.json").write_text(json.dumps({"hooks": hooks}))
+    root = repo.path / ".git" / "wts"
+    plugin = claude.install_plugin(root / "claude", "auth-frontend", notice=("osc777", "0", ""))
     real_claude.settle_in(repo.path)
     file = session.path / "a.py"
     argv = claude.start_argv(
@@ -244,9 +257,8 @@ def test_claude_hands_the_sequences_to_its_terminal(
     real_claude.tmux("pipe-pane", "-t", terminal.name, f"cat > {shlex.quote(str(raw))}")
 
     terminal.answer("Do you want to create a.py")
-    bell = ["display-message", "-p", "-t", terminal.name, "#{window_bell_flag}"]
-    eventually(lambda: real_claude.tmux(*bell).strip() == "1", "bell")
     asked = rf"\x1bPtmux;\x1b\x1b\]777;notify;auth-frontend;may it write `{re.escape(str(file))}`\?(\x07|\x1b\x1b\\)"
+    eventually(lambda: "notify;auth-frontend;done" in raw.read_text(errors="replace"), "the turn's end")
     assert len(re.findall(asked, raw.read_text(errors="replace"))) == 1
     assert (directory / "events.jsonl").exists()
     terminal.say("/exit")

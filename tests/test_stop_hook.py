@@ -7,11 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from tests.support.claude_cli import eventually
 from tests.support.repos import Repo
 from worktree_sessions.outside import assets
 
@@ -48,6 +50,12 @@ class Here(NamedTuple):
         assert set(answer) == {"decision", "reason"}
         assert answer["decision"] == "block"
         return str(answer["reason"])
+
+    def leave_kick(self) -> Path:
+        """Leave a program for the hook to start; it makes the file that is returned."""
+        mark = self.root / "started"
+        (self.directory / "kick.json").write_text(json.dumps(["/bin/sh", "-c", 'echo >>"$0"', str(mark)]))
+        return mark
 
     def events(self) -> list[str]:
         lines = (self.directory / "events.jsonl").read_text().splitlines()
@@ -271,6 +279,28 @@ def test_a_bad_record_is_survived_and_the_event_still_told(here: Here, record: s
     here.session.write("a.txt", "work\n")
     assert here.stop() is None
     assert here.events() == ["Stop"]
+
+
+def test_the_human_is_told_of_a_stop_and_not_of_one_that_is_held_back(here: Here) -> None:
+    mark = here.leave_kick()
+    here.session.write("a.txt", "work\n")
+    assert here.stop() is not None
+    assert here.stop() is None
+    eventually(mark.exists, "start")
+    time.sleep(0.2)  # for a second one, of the Stop that was held back
+    assert mark.read_text() == "\n"
+
+
+@pytest.mark.parametrize("trouble", ["record", "log", "background"])
+def test_whatever_fails_the_human_is_told_of_a_stop(here: Here, trouble: str) -> None:
+    mark = here.leave_kick()
+    if trouble == "record":
+        (here.directory / "session.json").write_text("{")
+    if trouble == "log":
+        (here.directory / "events.jsonl").mkdir()
+    here.session.write("a.txt", "work\n")
+    assert here.stop(background_tasks=[{"id": "b1"}]) is None
+    eventually(mark.exists, "start")
 
 
 def test_nothing_is_left_behind_beside_the_session(here: Here) -> None:

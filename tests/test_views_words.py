@@ -74,3 +74,22 @@ def test_the_distance_from_the_parent_tells_none_from_unknown() -> None:
     assert words.distance(0, 1) == "↓1"
     assert words.distance(0, 0) == "="
     assert words.distance(None, 1) == "?"
+
+
+@pytest.mark.parametrize(
+    ("text", "last"),
+    [
+        ("Done.", "Done."),
+        ("I fixed it. All 42 tests pass now.", "All 42 tests pass now."),
+        ("It is done", "It is done"),
+        ("See e.g. this one, v2.1.330 or newer.", "See e.g. this one, v2.1.330 or newer."),
+        ('He said "Yes." Then he left!', "Then he left!"),
+        ("Which one? `a` or `b`?", "`a` or `b`?"),
+        ("First.\n\n## Next\n- **The** audit log\n\n---\n```\n", "The audit log"),
+        ("認証を作った。テストも通る。", "テストも通る。"),
+        ("...", ""),
+        ("", ""),
+    ],
+)
+def test_of_what_was_said_the_last_sentence_is_shown(text: str, last: str) -> None:
+    assert words.last_sentence(text) == last

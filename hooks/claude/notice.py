@@ -1,11 +1,11 @@
-"""The Claude hook of wts for a notification by the terminal that Claude runs in, where the user chose that channel.
+"""A notification by the terminal that Claude runs in, where that is the channel by which the human is told.
 
-It lies beside event.py and runs as `python -S -E -B notice.py EVENT KIND [SECONDS]` for PermissionRequest,
-Elicitation, Stop and StopFailure. A hook has no terminal, so it answers with a `terminalSequence` (Claude Code
-2.1.141), which Claude writes to its own, wrapped for tmux where needed. KIND is osc9, osc99, osc777 or bell.
+event.py and stop.py call it when words behind their event say so: KIND, SECONDS and QUIET hours. A hook has no
+terminal, so it answers with a `terminalSequence` (Claude Code 2.1.141), which Claude writes to its own, wrapped for
+tmux where needed. KIND is osc9, osc99, osc777 or bell.
 
 A turn's end is told when the turn took longer than SECONDS and leaves nothing in the background; a subagent's is
-not, but what it asks is asked of the human. Any error ends the hook silently with exit 0.
+not, but what it asks is asked of the human.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from event import read_input, session_directory, what
+from event import what
 
 LONGEST = 200
 TAIL = 1 << 18  # bytes of the log: hundreds of events
@@ -32,15 +32,18 @@ VERBS = {
 }
 
 
-def main() -> None:
-    try:
-        event, kind, *rest = sys.argv[1:]
-        data = read_input()
-        directory = session_directory()
-        if directory is not None and (text := notice(event, data, directory, rest)):
-            answer(sequence_for(kind, os.path.basename(directory), text))
-    except BaseException:  # a signal too: the hook is silent, come what may
-        pass
+def tell(directory: str, event: str, data: dict[str, object], kind: str, seconds: str, quiet: str) -> None:
+    """Have Claude's terminal say what the human is to be told of an event, if anything."""
+    if is_within(quiet, time.strftime("%H:%M")):
+        return
+    if text := notice(event, data, directory, float(seconds)):
+        answer(sequence_for(kind, os.path.basename(directory), text))
+
+
+def is_within(hours: str, clock: str) -> bool:
+    """Return whether the clock is within hours such as 22:00-08:00, which may go past midnight; none are ''."""
+    begin, _, end = hours.partition("-")
+    return begin <= clock < end if begin <= end else clock >= begin or clock < end
 
 
 def answer(sequence: str) -> None:
@@ -50,7 +53,7 @@ def answer(sequence: str) -> None:
     sys.stdout.flush()
 
 
-def notice(event: str, data: dict[str, object], directory: str, rest: list[str]) -> str | None:
+def notice(event: str, data: dict[str, object], directory: str, seconds: float) -> str | None:
     """Return what the human is to be told of an event, None when nothing."""
     if event == "PermissionRequest":
         return question(data)
@@ -62,7 +65,7 @@ def notice(event: str, data: dict[str, object], directory: str, rest: list[str])
         return f"the turn failed: {text_of(data, 'error') or 'unknown'}"
     if event == "Stop" and not data.get("background_tasks") and not data.get("session_crons"):
         began = turn_began(directory, again=bool(data.get("stop_hook_active")))
-        if began is not None and time.time() - began >= float(rest[0]):
+        if began is not None and time.time() - began >= seconds:
             return "done"
     return None
 
@@ -140,8 +143,3 @@ def sequence_for(kind: str, title: str, body: str) -> str:
 def payload(text: str) -> str:
     line = " ".join("".join(c if c.isprintable() else " " for c in text[:LONGEST]).split())
     return line.replace(";", "；")
-
-
-if __name__ == "__main__":
-    main()
-    os._exit(0)

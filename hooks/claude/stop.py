@@ -7,6 +7,7 @@ It lies beside event.py and runs as `python -S -E -B stop.py`. In this order, wh
    made with an index of its own: the real index and the files are only read, an `index.lock` does not matter.
 3. When Claude is about to stop with uncommitted work that it has not been told of, a JSON answer tells it,
    once per state of the tree. The file `stop-check-off` in the session's directory turns that off.
+4. When it does stop, what tells the human is started (event.py).
 
 Any error ends it silently with exit 0. What is inside a submodule or an embedded repository is not kept.
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 import os
 import sys
 
-from event import append, line_of, read_input, record, session_directory
+from event import alert, append, line_of, read_input, record, session_directory
 
 SECONDS = 25  # for all of git together; Claude waits for us, and hooks.json gives 30
 LISTED = 10
@@ -70,15 +71,23 @@ Statuses = tuple[int, ...]
 
 def main() -> None:
     try:
-        data = read_input()
-        record("Stop", data)
-        directory = session_directory()
+        data, directory = read_input(), session_directory()
         if directory is not None:
-            work = snapshot(directory, worktree_of(directory))
-            if work is not None and may_tell(directory, data):
-                tell(directory, data, *work)
+            is_held = False
+            try:
+                record(directory, "Stop", data)
+                is_held = hold_back(directory, data)
+            finally:
+                if not is_held:
+                    alert(directory, "Stop", data, sys.argv[1:])
     except BaseException:  # a signal too: the hook is silent, come what may
         pass
+
+
+def hold_back(directory: str, data: dict[str, object]) -> bool:
+    """Keep the worktree; return whether Claude was told to go on, since there is work that it was not told of."""
+    work = snapshot(directory, worktree_of(directory))
+    return work is not None and may_tell(directory, data) and tell(directory, data, *work)
 
 
 def worktree_of(directory: str) -> str:
@@ -189,16 +198,17 @@ def may_tell(directory: str, data: dict[str, object]) -> bool:
     )
 
 
-def tell(directory: str, data: dict[str, object], tree: str, files: list[bytes]) -> None:
-    """Have Claude go on and commit, unless it was told of this very tree before."""
+def tell(directory: str, data: dict[str, object], tree: str, files: list[bytes]) -> bool:
+    """Have Claude go on and commit; return False when it was told of this very tree before."""
     import json
 
     if not files or told(directory) == tree:
-        return
+        return False
     remember(directory, tree)
     append(directory, line_of("StopHeld", data))  # the turn goes on, though a Stop was recorded
     sys.stdout.write(json.dumps({"decision": "block", "reason": reason(files)}))
     sys.stdout.flush()
+    return True
 
 
 def told(directory: str) -> str:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from worktree_sessions.actions.project import Project
-from worktree_sessions.model.session import Session, StateNow
+from worktree_sessions.errors import WtsError
+from worktree_sessions.model.session import Session, State, StateNow
 from worktree_sessions.model.state import Facts, verdict
-from worktree_sessions.model.told import Kind, Told, said
+from worktree_sessions.model.told import Kind, Launch, Told, said
+from worktree_sessions.model.words import last_sentence
 from worktree_sessions.outside import claude, processes
 from worktree_sessions.outside.claude import Registered
 from worktree_sessions.outside.processes import Process
@@ -35,16 +37,23 @@ def ask_state(project: Project, session: Session) -> Asked:
     return ask_states(project, [session])[0]
 
 
-def ask_states(project: Project, sessions: Sequence[Session]) -> list[Asked]:
-    """Return what each session is doing; `claude agents` is asked once, and only for who has registered nothing."""
-    told = [project.store.told(session.name) for session in sessions]
-    entries = [_registered(one) for one in told]
-    lost = [one for one, entry in zip(told, entries, strict=True) if entry is None and _should_be_listed(one)]
-    listed = _ask_claude(project, lost) if lost else {}
+def ask_states(project: Project, sessions: Sequence[Session], *, quick: bool = False) -> list[Asked]:
+    """Return what each session is doing; `claude agents` is asked once, and only for who has registered nothing.
+
+    It takes 0.3 s, so a `quick` answer does without, and says what the events alone tell.
+    """
+    heard = [_listen(project, session) for session in sessions]
+    lost = [one.told for one in heard if one.entry is None and _should_be_listed(one.told)]
+    listed: dict[int, Registered] = {}
+    if lost and not quick:
+        listed = _ask_claude(project, lost)
+        heard = [
+            _listen(project, session) for session in sessions
+        ]  # who was just leaving has said so meanwhile
     now, boot = time.time(), processes.boot()
     return [
-        _asked(session, one, entry, listed.get(one.own_pid() or 0), now=now, boot=boot)
-        for session, one, entry in zip(sessions, told, entries, strict=True)
+        _asked(session, one, listed.get(one.told.own_pid() or 0), now=now, boot=boot)
+        for session, one in zip(sessions, heard, strict=True)
     ]
 
 
@@ -60,28 +69,47 @@ def running_claude(project: Project, session: Session) -> Process | None:
     return processes.look_up(entry.pid) if entry else None
 
 
+class Heard(NamedTuple):
+    """What a session's log adds up to, what its living Claude has registered, and why the log can't be read."""
+
+    told: Told
+    entry: Registered | None
+    problem: str | None = None
+
+
+def _listen(project: Project, session: Session) -> Heard:
+    try:
+        told = project.store.told(session.name)
+    except WtsError as error:
+        return Heard(Told(), None, error.message)
+    return Heard(told, _registered(told))
+
+
 def _asked(
-    session: Session,
-    told: Told,
-    entry: Registered | None,
-    listed: Registered | None,
-    *,
-    now: float,
-    boot: str | None,
+    session: Session, heard: Heard, listed: Registered | None, *, now: float, boot: str | None
 ) -> Asked:
+    told, entry, problem = heard
     source = "registry" if entry else "agents" if listed else None
-    facts = Facts(now, _is_alive(told, entry), entry or listed, source, processes.host(), boot)
+    alive = _is_alive(told, entry)
+    will_be_told = not alive and told.launch is not None and _lives(told.launch.launcher)
+    facts = Facts(now, alive, entry or listed, source, processes.host(), boot, will_be_told)
     own = told.own()
     goal = told.goal or own.goal
     last = said(own) or told.said
     launched = told.launch.at if told.launch else 0.0
     return Asked(
-        now=verdict(told, facts, created=session.created.timestamp()),
+        now=StateNow(State.UNKNOWN, None, problem)
+        if problem
+        else verdict(told, facts, created=session.created.timestamp()),
         goal=session.prompt or (goal[1] if goal else None),
-        said=last[1] if last else None,
+        said=last_sentence(last[1]) or None if last else None,
         attended=max(session.created.timestamp(), launched, own.human, told.looked),
         told=told,
     )
+
+
+def _lives(process: tuple[int, str] | None) -> bool:
+    return process is not None and processes.is_alive(Process(*process))
 
 
 def _is_alive(told: Told, entry: Registered | None) -> bool | None:
@@ -95,12 +123,16 @@ def _is_alive(told: Told, entry: Registered | None) -> bool | None:
     return processes.is_alive(Process(told.launch.pid, told.launch.started))
 
 
+def config_of(launch: Launch) -> Path:
+    """Return the configuration directory that Claude was started with, where its registry is."""
+    return Path(launch.config) if launch.config else claude.config_dir()
+
+
 def _registered(told: Told) -> Registered | None:
     """Return what the session's living Claude has registered of itself."""
     if told.launch is None or told.exit is not None:
         return None
-    directory = Path(told.launch.config) if told.launch.config else claude.config_dir()
-    entry = claude.registered(directory, told.own_pid() or 0)
+    entry = claude.registered(config_of(told.launch), told.own_pid() or 0)
     process = processes.look_up(entry.pid) if entry else None
     return entry if entry and process and entry.started in (None, process.started) else None
 

@@ -67,9 +67,11 @@ class Project:
         return at_top(session.worktree)
 
 
-def open_project(directory: Path, flags: Mapping[str, Any] | None = None) -> Project:
-    """Return the project that holds `directory`; raise WtsError outside of a repository."""
-    repository = find_repository(directory)
+def open_project(
+    directory: Path, flags: Mapping[str, Any] | None = None, repository: Repository | None = None
+) -> Project:
+    """Return the project that holds `directory`; raise WtsError outside of a repository, unless that is known."""
+    repository = repository or find_repository(directory)
     return Project(repository, Store(repository.common_dir), directory.resolve(), dict(flags or {}))
 
 

@@ -25,6 +25,14 @@ def find_session(project: Project, target: str) -> Session:
     return names.find(target, sessions, project.here)
 
 
+def find_again(project: Project, session: Session) -> Session:
+    """Return a session's record as it is now; raise Refused when it was closed meanwhile."""
+    current = project.store.load(session.name)
+    if current is None or current.id != session.id:
+        raise Refused("gone", f"session {session.name} was closed meanwhile", hint="wts list")
+    return current
+
+
 def find_worktree(session: Session) -> Path:
     """Return the session's worktree; raise Refused, with the cure, when it is gone."""
     if not session.worktree.is_dir():

@@ -75,6 +75,7 @@ class Session:
     place: str | None = None  # where Claude was last started: terminal, tmux, background
     address: str | None = None  # how to get there again: a tmux pane, a background id
     conversations: tuple[str, ...] = ()  # all that it has had before the last start, the newest last
+    ready: Oid | None = None  # the commit at which a human said that it is ready; it counts only there
     included: dict[str, str] = field(default_factory=dict)
     unknown: dict[str, Any] = field(default_factory=dict)  # keys of another version of wts
 

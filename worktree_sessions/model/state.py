@@ -188,9 +188,12 @@ def _working_since(own: Heard, answered: float) -> float:
 
 
 def _turn(own: Heard, ended: float) -> float | None:
-    """Return how long the turn took, in seconds; None when its beginning was not heard."""
+    """Return how long the turn took, in seconds; None when its beginning was not heard.
+
+    It began with what a human typed: a prompt that Claude makes itself, after background work, goes on with it.
+    """
     prompt = own.kinds.get(Kind.PROMPT)
-    return ended - prompt.at if prompt is not None and prompt.at <= ended else None
+    return ended - (own.human or prompt.at) if prompt is not None and prompt.at <= ended else None
 
 
 # -- what else is known ----------------------------------------------------------------------------

@@ -5,6 +5,7 @@
     closed/<id>/                   a closed one, as it was, until it is restored or emptied
     operations/<id>.jsonl          mutating commands     trash/<id>/    ignored files of closed sessions
     claude/                        the plugin that Claude is started with      lock, README
+    notify.*                       what a human was told, and who tells it
 
 A record that can't be read is reported and kept, never treated as absent. Nothing here takes a lock; writers hold it.
 """
@@ -15,12 +16,14 @@ import errno
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from worktree_sessions.errors import WtsError
-from worktree_sessions.model.events import read_events
 from worktree_sessions.model.session import Session, Unreadable
-from worktree_sessions.model.told import Told, fold, from_json, to_json
 from worktree_sessions.outside.files import replace_cache, replace_file
+
+if TYPE_CHECKING:
+    from worktree_sessions.model.told import Told
 
 __all__ = ["README", "Store", "Unreadable"]
 
@@ -68,14 +71,21 @@ class Store:
     def told(self, name: str) -> Told:
         """Return what the events of a session add up to.
 
-        Each is read once: what was added up is kept beside the log, when there is room and leave to write it.
+        Each is read once: what was added up is kept beside the log, when there is room and leave to write it. Raises
+        WtsError when the log can't be read.
         """
-        kept = self.session_dir(name) / "told.json"
+        from worktree_sessions.model.events import read_events
+        from worktree_sessions.model.told import Told, fold, to_json  # 4 ms, which `wts path` does without
+
+        log, kept = self.events_file(name), self.session_dir(name) / "told.json"
         told, already = _kept(kept)
         try:
-            reading = read_events(self.events_file(name), already)
-        except ValueError:
-            told, reading = Told(), read_events(self.events_file(name), {})
+            try:
+                reading = read_events(log, already)
+            except ValueError:
+                told, reading = Told(), read_events(log, {})
+        except OSError as error:
+            raise WtsError("bad-log", f"{log} can't be read: {error.strerror}", hint="wts doctor") from error
         fold(reading.events, told)
         if reading.size > KEEP_AFTER:
             replace_cache(kept, json.dumps({"told": to_json(told), "read": reading.read}).encode())
@@ -120,11 +130,13 @@ class Store:
 
 
 def _kept(path: Path) -> tuple[Told, dict[str, int]]:
-    """Return what was added up, and how much of each file of the log that was; nothing when it can't be used."""
+    """Return what was added up, and how much of each part of the log that was; nothing when it can't be used."""
+    from worktree_sessions.model.told import Told, from_json
+
     try:
         kept = json.loads(path.read_bytes())
-        return from_json(kept["told"]), kept["read"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return from_json(kept["told"]), {str(part): int(size) for part, size in kept["read"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return Told(), {}
 
 

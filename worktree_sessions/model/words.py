@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 from worktree_sessions.outside.git import Status
@@ -10,6 +11,10 @@ MINUTE = 60
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 YEAR = 365 * DAY
+
+# Where a sentence ends and another begins: not at the dot of "e.g. this", which goes on in small letters.
+SENTENCE_END = re.compile(r"(?<=[.!?])[\"')]*\s+(?=[^\Wa-z_]|[\"'(`])|(?<=[。！？])")
+MARKS = re.compile(r"^[\s>#*+|-]+|\*\*")  # of Markdown, before a line and within it
 
 LETTERS = {"U": "in conflict", "M": "changed", "?": "untracked"}  # git's letters, and our words
 
@@ -71,3 +76,10 @@ def distance(ahead: int | None, behind: int | None) -> str:
 def quoted(value: object) -> str:
     """Return a path or a name as a shell reads it, for a command that can be pasted."""
     return shlex.quote(str(value))
+
+
+def last_sentence(text: str) -> str:
+    """Return the last sentence of a text in Markdown, without its marks; empty when it has no word."""
+    lines = [line for line in text.splitlines() if re.search(r"\w", line)]
+    last = MARKS.sub("", lines[-1]).strip() if lines else ""
+    return next((one.strip() for one in reversed(SENTENCE_END.split(last)) if one.strip()), "")
