@@ -6,6 +6,8 @@ import json
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.support.looks import NOW, a_look
 from worktree_sessions.errors import Refused, WtsError
 from worktree_sessions.model.session import Blocker, Listing, Setup, State, Unreadable
@@ -50,7 +52,7 @@ def test_a_failure_comes_in_the_same_envelope_with_code_sentence_cure_and_sessio
 def test_a_session_has_exactly_these_keys() -> None:
     look = a_look(
         1, "auth-docs", State.WAITING, since=60, changed=2, unmerged=1, untracked=4, ahead=3, behind=1,
-        reason="asks", setup=Setup.DONE,
+        reason="asks", goal="Write\nit", said="Done.", attended=60, setup=Setup.DONE,
     )  # fmt: skip
     assert session_json(look) == {
         "number": 1,
@@ -68,6 +70,10 @@ def test_a_session_has_exactly_these_keys() -> None:
         "state": "waiting",
         "since": "2027-01-15T07:59:00+00:00",
         "reason": "asks",
+        "question": "asks",
+        "goal": "Write\nit",
+        "said": "Done.",
+        "attended": "2027-01-15T07:59:00+00:00",
         "ready": None,
         "blockers": [],
         "landed": False,
@@ -75,6 +81,12 @@ def test_a_session_has_exactly_these_keys() -> None:
         "git": {"head": "1" * 40, "ahead": 3, "behind": 1, "changed": 3, "untracked": 4},
     }
     assert NOW == 1_800_000_000
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.WAITING])
+def test_a_question_is_only_of_one_that_waits(state: State) -> None:
+    told = session_json(a_look(1, "auth-docs", state, reason="so it is"))
+    assert (told["reason"], told["question"]) == ("so it is", None)
 
 
 def test_what_git_could_not_tell_is_null_and_not_left_out() -> None:

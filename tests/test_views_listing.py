@@ -6,6 +6,7 @@ import re
 import textwrap
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,20 +17,24 @@ from rich.text import Text
 from tests.support.looks import NOW, a_look
 from worktree_sessions.model.session import Listing, Setup, State, Unreadable
 from worktree_sessions.views.console import ASCII, clean
-from worktree_sessions.views.listing import FACES, Shorten, listing_svg, listing_text
+from worktree_sessions.views.listing import FACES, Shorten, listing_svg, listing_text, wrapped
 
 FRONTEND = a_look(
     1, "auth-frontend", State.WAITING, since=720, changed=3, untracked=1, ahead=2, behind=1,
-    prompt="Build the login form\nwith tests", reason="asks to run npm test",
+    goal="Build the login form\nwith tests", reason="may it run `npm test`?",
+    said="The form is there, the tests come next.",
 )  # fmt: skip
-TESTS = a_look(3, "auth-tests", State.IDLE, ahead=5, prompt="Cover the session store")
+TESTS = a_look(
+    3, "auth-tests", State.IDLE, ahead=5, goal="Cover the session store", said="All 42 tests pass."
+)
 WEBHOOKS = a_look(
     5, "billing-webhooks", State.IDLE, since=400, untracked=2, ahead=1, behind=12,
     feature="billing", setup=Setup.FAILED,
 )  # fmt: skip
 BACKEND = a_look(
     2, "auth-backend", State.WORKING, since=180, changed=7, ahead=4,
-    prompt="Token refresh endpoint, rate limits, and the audit log that legal wants",
+    goal="Token refresh endpoint, rate limits, and the audit log that legal wants",
+    said="The endpoint answers, and I go on with the limits.",
 )  # fmt: skip
 DOCS = a_look(
     4, "billing-docs", State.ENDED, since=90000, landed=True, feature="billing", age=200000, reason="exit 0"
@@ -70,6 +75,7 @@ def test_one_session_needs_no_counting() -> None:
     assert drawn(Listing((TESTS,)), 80) == as_drawn("""
         #  session     state      branch          files  ↑↓  age
         3  auth-tests  ○ idle 1h  → feature/auth  clean  ↑5   2h
+             Cover the session store · "All 42 tests pass."
     """)
 
 
@@ -77,15 +83,48 @@ def test_five_sessions_fit_80_columns() -> None:
     assert drawn(FIVE, 80) == (
         "  #  session           state            branch             files  ↑↓      age\n"
         "  1  auth-frontend     ● needs you 12m  → feature/auth     3M 1?  ↑2 ↓1    2h\n"
+        "       ● may it run `npm test`?\n"
+        '       Build the login form · "The form is there, the tests come next."\n'
         "▸ 3  auth-tests        ○ idle 1h        → feature/auth     clean  ↑5       2h\n"
+        '       Cover the session store · "All 42 tests pass."\n'
         "  5  billing-webhooks  ✗ set-up failed  → feature/billing  2?     ↑1 ↓12   2h\n"
         "  2  auth-backend      ◐ working 3m     → feature/auth     7M     ↑4       2h\n"
+        '       Token refresh endpoint, rate limi… · "The endpoint answers, and I go on…"\n'
         "  4  billing-docs      ■ ended 1d       → feature/billing  clean  landed   2d\n"
         "\n"
         "5 sessions: 1 needs you, 2 idle, 1 working, 1 ended\n"
         "files: M changed, ? untracked\n"
         "set-up failed in billing-webhooks: wts setup billing-webhooks\n"
     )
+
+
+def test_a_narrow_pane_keeps_name_state_and_question() -> None:
+    listing = Listing((FRONTEND, BACKEND), current="auth-backend")
+    assert drawn(listing, 60).splitlines()[:4] == [
+        "  #  session        state            files  ↑↓     age",
+        "  1  auth-frontend  ● needs you 12m  3M 1?  ↑2 ↓1   2h",
+        "       ● may it run `npm test`?",
+        '       Build the login form · "The form is there, the test…"',
+    ]
+    assert drawn(listing, 36) == as_drawn("""
+          #  session        state
+          1  auth-frontend  ● needs you 12m
+               ● may it run `npm test`?
+               Build the l… · "The form is…"
+        ▸ 2  auth-backend   ◐ working 3m
+               Token refre… · "The endpoin…"
+
+        2 sessions: 1 needs you, 1 working
+    """)
+
+
+def test_the_count_of_each_state_is_broken_between_states() -> None:
+    looks = [a_look(number, f"a-{number}", state) for number, state in enumerate([*State, *State], 1)]
+    counts = drawn(Listing(tuple(looks)), 60).split("\n\n")[1].splitlines()
+    assert counts[:2] == [
+        "22 sessions: 2 starting, 2 working, 2 need you, 2 idle,",
+        "  2 background, 2 limited, 2 failed, 2 interrupted, 2 ended,",
+    ]
 
 
 def test_100_columns_have_room_for_the_words() -> None:
@@ -95,26 +134,95 @@ def test_100_columns_have_room_for_the_words() -> None:
     ]
 
 
-def test_200_columns_say_everything() -> None:
-    assert drawn(Listing((FRONTEND, TESTS), current="auth-tests"), 200) == (
+def test_160_columns_say_everything() -> None:
+    assert drawn(Listing((FRONTEND, BACKEND), current="auth-backend"), 160) == (
         "  #  session        state            branch                                files                 "
-        "  ↑↓     age  why                   goal                     worktree\n"
+        "  ↑↓     age  worktree\n"
         "  1  auth-frontend  ● needs you 12m  feature/auth-frontend → feature/auth  3 changed, 1 untracked"
-        "  ↑2 ↓1   2h  asks to run npm test  Build the login form     ~/shop.worktrees/auth-frontend\n"
-        "▸ 3  auth-tests     ○ idle 1h        feature/auth-tests → feature/auth     clean                 "
-        "  ↑5      2h                        Cover the session store  ~/shop.worktrees/auth-tests\n"
+        "  ↑2 ↓1   2h  ~/shop.worktrees/auth-frontend\n"
+        "       ● may it run `npm test`?\n"
+        '       Build the login form · "The form is there, the tests come next."\n'
+        "▸ 2  auth-backend   ◐ working 3m     feature/auth-backend → feature/auth   7 changed             "
+        "  ↑4      2h  ~/shop.worktrees/auth-backend\n"
+        "       Token refresh endpoint, rate limits, and the audit log that legal wants"
+        ' · "The endpoint answers, and I go on with the limits."\n'
         "\n"
-        "2 sessions: 1 needs you, 1 idle\n"
+        "2 sessions: 1 needs you, 1 working\n"
     )
 
 
-def test_at_200_columns_goal_and_worktree_give_way_before_the_facts() -> None:
-    row = drawn(FIVE, 200).splitlines()[4]
-    assert row == (
-        "  2  auth-backend      ◐ working 3m     feature/auth-backend → feature/auth         "
-        "7 changed               ↑4       2h                        "
-        "Token refresh endpoint, ra…  …shop.worktrees/auth-backend"
+def test_the_worktree_gives_way_before_the_facts() -> None:
+    assert drawn(FIVE, 140).splitlines()[6] == (
+        "  5  billing-webhooks  ✗ set-up failed  feature/billing-webhooks → feature/billing  2 untracked             "
+        "↑1 ↓12   2h  …s/billing-webhooks"
     )
+
+
+# -- below a row -----------------------------------------------------------------------------------
+
+
+def below(width: int = 80, **facts: Any) -> list[str]:
+    """Return the lines below the row of one session; it waits, unless something else is said."""
+    look = a_look(1, "a-b", **{"state": State.WAITING, **facts})
+    return drawn(Listing((look,)), width).splitlines()[2:]
+
+
+def test_a_long_question_has_two_lines_and_loses_its_end() -> None:
+    words = "Which of the payment providers should the cart use first, and shall the other one stay?"
+    assert below(60, reason=words) == [
+        "     ● Which of the payment providers should the cart use",
+        "     first, and shall the other one stay?",
+    ]
+    assert (
+        below(60, reason=f"{words} {words}")[-1]
+        == "     first, and shall the other one stay? Which of the paym…"
+    )
+    assert below(200, reason=words) == [f"     ● {words}"]
+
+
+@pytest.mark.parametrize("state", State)
+def test_only_a_question_or_a_failure_has_its_reason_in_the_list(state: State) -> None:
+    shown = [f"     {FACES[state].symbol} so it is"]
+    loud = state in (State.WAITING, State.FAILED, State.LIMITED, State.UNKNOWN)
+    assert below(state=state, reason="so it is") == (shown if loud else [])
+
+
+@pytest.mark.parametrize(
+    ("goal", "said", "line"),
+    [
+        ("Build it", None, "Build it"),
+        (None, "Done.", '"Done."'),
+        ("\n  Build it\nat once", "Done.\n", 'Build it · "Done."'),
+        ("g" * 99, "Done.", "g" * 24 + '… · "Done."'),
+        ("Build it", "s" * 99, 'Build it · "' + "s" * 21 + '…"'),
+        ("g" * 99, "s" * 99, "g" * 14 + '… · "' + "s" * 14 + '…"'),
+        ("\x1b[2J", "\x1b[2J", ""),
+    ],
+)
+def test_goal_and_last_sentence_share_a_line(goal: str | None, said: str | None, line: str) -> None:
+    assert below(40, state=State.IDLE, goal=goal, said=said) == ([f"     {line}"] if line else [])
+
+
+foreign = st.text(st.characters(exclude_categories=()), max_size=200)
+
+
+@settings(max_examples=60, deadline=None)
+@given(foreign, foreign, foreign, st.integers(40, 200))
+def test_whatever_was_asked_and_said_fits_and_drives_no_terminal(
+    reason: str, goal: str, said: str, width: int
+) -> None:
+    look = a_look(1, "a-b", State.WAITING, reason=reason, goal=goal, said=said)
+    for line in drawn(Listing((look,)), width).splitlines():
+        assert clean(line) == line
+
+
+@given(st.text(st.characters(categories=("L", "N", "P", "Zs"))), st.integers(2, 40), st.integers(1, 5))
+def test_a_wrapped_text_fits_and_loses_nothing_but_its_end(text: str, width: int, most: int) -> None:
+    lines = wrapped(text, width, most=most)
+    assert len(lines) <= most
+    assert max(map(cell_len, lines)) <= width
+    kept = "".join("".join(lines).removesuffix("…").split())
+    assert "".join(text.split()).startswith(kept)
 
 
 def test_what_could_not_be_found_out_is_a_question_mark_with_its_reason() -> None:
@@ -191,7 +299,14 @@ def test_names_of_40_characters_and_wide_letters_are_cut_in_the_middle() -> None
 def test_escape_sequences_in_names_prompts_and_reasons_never_reach_the_terminal() -> None:
     evil = "x\x1b[31m-red\x1b]0;title\x07\u202e"
     look = a_look(
-        2, evil, prompt="\x1b[2Jgone\nsecond", reason="\x9b31mboom", problem="\x1bcreset", feature=evil
+        2,
+        evil,
+        State.WAITING,
+        goal="\x1b[2Jgone\nsecond",
+        reason="\x9b31mboom",
+        said="\x1b]2;t\x07ok",
+        problem="\x1bcreset",
+        feature=evil,
     )
     listing = Listing(
         (look,), unfinished=(evil,), missing=("\x1b[1mz",), unreadable=(Unreadable(Path(evil), evil),)
@@ -202,7 +317,7 @@ def test_escape_sequences_in_names_prompts_and_reasons_never_reach_the_terminal(
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
-def test_fifty_sessions_are_fifty_lines_of_the_terminals_width(width: int) -> None:
+def test_fifty_sessions_without_words_are_fifty_lines_of_the_terminals_width(width: int) -> None:
     looks = [
         a_look(number, f"auth-part-{number}" + "-x" * (number % 15), state, changed=number % 4, ahead=number)
         for number, state in enumerate([*State] * 5, 1)

@@ -27,14 +27,16 @@ def a_look(
     feature: str = "auth",
     branch: str | None = None,
     on: str | None = "",
-    prompt: str | None = None,
+    goal: str | None = None,
+    said: str | None = None,
     reason: str | None = None,
     problem: str | None = None,
     setup: Setup = Setup.NONE,
     age: float = 7200,
+    attended: float = 7200,
     worktree: Path | None = None,
 ) -> Look:
-    """Return a look; `since` and `age` are seconds before NOW, `on` is what its worktree really is on."""
+    """Return a look; `since`, `age` and `attended` are seconds before NOW, `on` is what its worktree really is on."""
     own = BranchName(branch or f"feature/{name}")
     session = Session(
         id=f"id-{number}",
@@ -50,7 +52,6 @@ def a_look(
         conversation="c0ffee",
         created=datetime.fromtimestamp(NOW - age, UTC),
         base=Oid("0" * 40),
-        prompt=prompt,
         setup=setup,
     )
     status = Status(
@@ -64,6 +65,9 @@ def a_look(
     return Look(
         session=session,
         now=StateNow(state, None if since is None else NOW - since, reason),
+        goal=goal,
+        said=said,
+        attended=NOW - attended,
         status=None if problem else status,
         ahead=None if problem else ahead,
         behind=None if problem else behind,

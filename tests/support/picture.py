@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -30,21 +30,45 @@ PICTURE = ROOT / "docs" / "images" / "list.svg"
 FAKES = ROOT / "tests" / "fakes"
 WIDTH = 88
 
-BUILD: list[dict[str, Any]] = [{"write": "src/form.py", "content": "a\n"}, {"commit": "Build it"}]
-ASKS = [*BUILD, {"ask": "Bash", "input": {"command": "npm run migrate"}, "until": "/nonexistent/answer"}]
-WORKS = [*BUILD, {"write": "src/a.py"}, {"write": "src/b.py"}, {"wait_for": "/nonexistent/end"}]
-IDLE = [*BUILD, {"stop": {}}, {"wait_for": "/nonexistent/end"}]
-FAILS = [{"fail": "server_error"}, {"wait_for": "/nonexistent/end"}]
+Script = list[dict[str, Any]]
+STAYS: Script = [{"wait_for": "/nonexistent/end"}]
+BUILD: Script = [{"write": "src/form.py", "content": "a\n"}, {"commit": "Build it"}]
+WORKS: Script = [{"prompt": "And the limits"}, {"write": "src/a.py"}, {"write": "src/b.py"}, *STAYS]
+FAILS: Script = [{"fail": "server_error"}, *STAYS]
 
-# name, what its Claude does (None: not started), the state that this comes to, minutes since it was made, and in it
-SESSIONS: list[tuple[str, list[dict[str, Any]] | None, str, int, int]] = [
-    ("auth-frontend", ASKS, "waiting", 190, 42),
-    ("auth-api", IDLE, "idle", 185, 12),
-    ("auth-tests", WORKS, "working", 64, 3),
-    ("billing-export", ASKS, "waiting", 150, 7),
-    ("billing-docs", FAILS, "failed", 33, 18),
-    ("search-research", None, "parked", 2, 2),
-]
+
+def _asks(tool: str, **given: Any) -> Script:
+    return [*BUILD, {"ask": tool, "input": given, "until": "/nonexistent/answer"}]
+
+
+def _says(text: str) -> Script:
+    return [*BUILD, {"stop": {"last_assistant_message": text}}]
+
+
+class Shown(NamedTuple):
+    """A session of the picture: what its Claude does (None: not started), and the state that this comes to."""
+
+    name: str
+    goal: str
+    script: Script | None
+    state: str
+    age: int  # minutes since it was made
+    since: int  # minutes in its state
+
+
+WHICH = {"question": "Shall the export keep the columns of the old one?"}
+SESSIONS = (
+    Shown(
+        "auth-frontend", "Build the login form", _asks("Bash", command="npm run migrate"), "waiting", 190, 42
+    ),
+    Shown("auth-api", "Tokens, and their refresh", [*_says("All 42 tests pass."), *STAYS], "idle", 185, 12),
+    Shown(
+        "auth-tests", "Cover the session store", [*_says("The store is covered."), *WORKS], "working", 64, 3
+    ),
+    Shown("billing-export", "Export to CSV", _asks("AskUserQuestion", questions=[WHICH]), "waiting", 150, 7),
+    Shown("billing-docs", "Write the handbook", FAILS, "failed", 33, 18),
+    Shown("search-research", "", None, "parked", 2, 2),
+)
 
 
 def draw(home: Path) -> str:
@@ -56,8 +80,8 @@ def draw(home: Path) -> str:
     repo = Repo.create(home / "src" / "shop")
     repo.commit("README.md", "# shop\n", "Start")
     with _claudes_ended(home):
-        for name, script, _, __, ___ in SESSIONS:
-            _make(repo, name, script)
+        for one in SESSIONS:
+            _make(repo, one)
         _wait_for_states(repo)
         repo.git("branch", "-f", "feature/auth", _one_more_commit(repo))
         _move_into_the_past(repo)
@@ -75,19 +99,19 @@ def text_of(picture: str) -> list[str]:
     ]
 
 
-def _make(repo: Repo, name: str, script: list[dict[str, Any]] | None) -> None:
-    place = ["--no-start"] if script is None else ["--background", "-p", "Go on"]
+def _make(repo: Repo, one: Shown) -> None:
+    place = ["--no-start"] if one.script is None else ["--background", "-p", one.goal]
     subprocess.run(
-        [sys.executable, "-m", "worktree_sessions", "new", name, *place],
+        [sys.executable, "-m", "worktree_sessions", "new", one.name, *place],
         cwd=repo.path,
-        env={**os.environ, "FAKE_CLAUDE_SCRIPT": json.dumps(script or [])},
+        env={**os.environ, "FAKE_CLAUDE_SCRIPT": json.dumps(one.script or [])},
         capture_output=True,
         check=True,
     )
 
 
 def _wait_for_states(repo: Repo) -> None:
-    wanted = {name: state for name, _, state, __, ___ in SESSIONS}
+    wanted = {one.name: one.state for one in SESSIONS}
     end = time.monotonic() + 20
     while True:
         asked = subprocess.run(
@@ -110,15 +134,15 @@ def _one_more_commit(repo: Repo) -> str:
 
 
 def _move_into_the_past(repo: Repo) -> None:
-    for name, _, __, age, since in SESSIONS:
-        directory = repo.path / ".git" / "wts" / "sessions" / name
+    for one in SESSIONS:
+        directory = repo.path / ".git" / "wts" / "sessions" / one.name
         record = json.loads((directory / "session.json").read_text())
-        made = datetime.fromisoformat(record["created"]) - timedelta(minutes=age)
+        made = datetime.fromisoformat(record["created"]) - timedelta(minutes=one.age)
         (directory / "session.json").write_text(json.dumps({**record, "created": made.isoformat()}, indent=1))
         events = directory / "events.jsonl"
         if events.exists():
             rows = [json.loads(line) for line in events.read_text().splitlines()]
-            moved = [{**row, "t": row["t"] - since * 60} for row in rows]
+            moved = [{**row, "t": row["t"] - one.since * 60} for row in rows]
             events.write_text("".join(json.dumps(row) + "\n" for row in moved))
 
 

@@ -12,6 +12,7 @@ from worktree_sessions.views.console import Color, Screen
 
 if TYPE_CHECKING:
     from worktree_sessions.actions.project import Project
+    from worktree_sessions.errors import WtsError
     from worktree_sessions.model.operation import Plan
     from worktree_sessions.views.receipts import Receipt
 
@@ -50,11 +51,12 @@ class App:
         elif words := text(screen):
             screen.answer(words)
 
-    def answer_json(self, data: Mapping[str, Any]) -> None:
-        """Print the JSON envelope."""
-        from worktree_sessions.views.jsonout import envelope, json_text
+    def answer_json(self, data: Mapping[str, Any], *errors: WtsError) -> None:
+        """Print the JSON envelope, with what went wrong when something did."""
+        from worktree_sessions.views.jsonout import envelope, error_envelope, json_text
 
-        self.screen.answer(json_text(envelope(self.command, data)))
+        told = error_envelope(self.command, *errors, data=data) if errors else envelope(self.command, data)
+        self.screen.answer(json_text(told))
 
     def answer_plan(self, title: str, *plans: Plan) -> None:
         """Print what `--dry-run` found: the very lists that would run, one after the other."""

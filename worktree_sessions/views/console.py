@@ -64,6 +64,12 @@ class Screen:
         """Print what happens meanwhile, warnings and errors."""
         _write(self._err, text)
 
+    def frame(self, text: str) -> None:
+        """Write control sequences and text that was cleaned, just so, to a terminal that is drawn on."""
+        if self._out is not None:
+            self._out.write(encodable(text, self._out.encoding or "utf-8"))
+            self._out.flush()
+
     def answer_path(self, path: Path) -> None:
         """Print one bare path: cleaned on a terminal, byte for byte in a pipe, where `cd "$(...)"` reads."""
         buffer = getattr(self._out, "buffer", None)

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from typing import TypeAlias
 
 from worktree_sessions.errors import WtsError
-from worktree_sessions.model.session import Blocker, Listing, Look, iso
+from worktree_sessions.model.session import Blocker, Listing, Look, State, iso
 from worktree_sessions.views.console import visible_bytes
 
 SCHEMA = 1
@@ -66,8 +66,12 @@ def session_json(
         "created": iso(session.created),
         "setup": session.setup.value,
         "state": now.state.value,
-        "since": None if now.since is None else iso(datetime.fromtimestamp(now.since, timezone.utc)),
+        "since": None if now.since is None else moment(now.since),
         "reason": now.reason,
+        "question": now.reason if now.state is State.WAITING else None,
+        "goal": look.goal,
+        "said": look.said,
+        "attended": moment(look.attended),
         "ready": ready,
         "blockers": [{"code": b.code, "message": b.message, "hint": b.cure} for b in blockers],
         "landed": look.landed,
@@ -94,9 +98,19 @@ def listing_json(listing: Listing) -> dict[str, Json]:
     }
 
 
+def moment(at: float) -> str:
+    """Return a moment, given in Unix seconds, as JSON tells it: UTC, to the second."""
+    return iso(datetime.fromtimestamp(at, timezone.utc))
+
+
 def json_text(value: Json) -> str:
     """Return a value as JSON text, valid whatever bytes its paths held."""
     return json.dumps(_valid(value), indent=2)
+
+
+def json_line(value: Json) -> str:
+    """Return the same on one line, for answers that come one after the other."""
+    return json.dumps(_valid(value))
 
 
 def _valid(value: Json) -> Json:

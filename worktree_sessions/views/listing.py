@@ -1,9 +1,13 @@
-"""The table of `wts list`: one line a session, whatever the width; what matters most stays longest.
+"""The table of `wts list`: a row for each session, and below it, indented, what it asks and what it is about.
 
-The first layout that fits is drawn. The widest says everything. In the others, what the name says already is
-left out: the branch shows as `→ parent`, and in front of it only when it is not named after the session;
-worktree, goal and reason go one by one. In the narrowest, files are counted in git's letters. Then the widest
-columns give way, in the middle. It is laid out here and not by rich, which took 22 ms to import and draw one.
+The question of one that needs you, or what went wrong, has a line of its own, so that it can be read at 80 columns;
+the goal and the last sentence that Claude said share the next. No line is ever longer than the terminal is wide.
+
+Of the table, the first layout that fits is drawn. The widest says everything. In the others, what the name says
+already is left out: the branch shows as `→ parent`, and in front of it only when it is not named after the session;
+the worktree goes. In the narrowest, files are counted in git's letters. Then the widest columns give way, in the
+middle, and in a narrow pane whole columns: number, name and state are the last. It is laid out here and not by rich,
+which took 22 ms to import and draw one.
 """
 
 from __future__ import annotations
@@ -20,7 +24,10 @@ from worktree_sessions.outside.git import Status
 from worktree_sessions.views.console import clean
 
 GAP = 2
-ROOMY = 100  # columns from which on reason, goal and worktree may show
+INDENT = 2  # of what stands below a session's row, against its name
+KEPT = "\xa0"  # a blank at which no line is broken
+QUESTION_LINES = 2  # at most; wts why has the rest
+ROOMY = 100  # columns from which on whole branches and worktrees may show
 NO_SESSIONS = """No sessions yet. The first one:
 
   wts new auth-frontend -p "Build the login form\""""
@@ -49,6 +56,7 @@ FACES = {
 }
 SETUP_FAILED = Face("✗", "set-up failed", "bold red")
 LOUD = (State.WAITING, State.FAILED, State.WORKING)  # never hidden behind a set-up that failed
+TELLING = (State.WAITING, State.FAILED, State.LIMITED, State.UNKNOWN)  # their reason stands below the row
 
 
 class Cell(NamedTuple):
@@ -71,13 +79,15 @@ class Cell(NamedTuple):
     def drawn(self, *, color: bool) -> str:
         if not color:
             return self.plain
-        return "".join(_painted(text, style) for text, style in self.pieces)
+        return "".join(painted(text, style) for text, style in self.pieces)
 
 
+GIVE_WAY = ("branch", "age", "↑↓", "files")  # columns that go where not even their least fits, in this order
 SGR = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "magenta": "35", "cyan": "36"}
 
 
-def _painted(text: str, style: str) -> str:
+def painted(text: str, style: str) -> str:
+    """Return a text in a style, words of SGR."""
     codes = ";".join(SGR[word] for word in style.split())
     return f"\x1b[{codes}m{text}\x1b[0m" if codes and text else text
 
@@ -134,16 +144,37 @@ class Column:
         self.need = self.width if self.enough is None else min(self.width, self.enough)
 
 
+class Drawing(NamedTuple):
+    """The list in its parts, each in lines: the head; for each session its row and what is below it; the notes."""
+
+    head: list[str]
+    sessions: list[list[str]]
+    notes: list[str]
+
+
 def listing_text(listing: Listing, *, now: float, width: int, color: bool, home: Path | None = None) -> str:
     """Return `wts list` as text; the looks come in the order they are shown in, `home` is shown as ~."""
+    drawn = draw(listing, now=now, width=width, color=color, home=home)
+    table = [line for lines in (drawn.head, *drawn.sessions) for line in lines]
+    return "\n".join([*table, *([""] if drawn.notes else []), *drawn.notes])
+
+
+def draw(listing: Listing, *, now: float, width: int, color: bool, home: Path | None = None) -> Drawing:
+    """Return the same in its parts, for who shows only some of it."""
     notes = _notes(listing, width)
     if not listing.looks:
         come_back = words.counted(listing.closed, "closed session")
         notes = [*([f"{come_back} can come back: wts restore"] if listing.closed else []), *notes]
-        return "\n".join([NO_SESSIONS, *([""] if notes else []), *notes])
+        return Drawing(NO_SESSIONS.splitlines(), [], notes)
     columns = _columns(listing, now=now, width=width, home=home)
-    notes = [*_summary(listing.looks), *_legend(columns), *notes]
-    return "\n".join([*_table(columns, width, color=color), *([""] if notes else []), *notes])
+    notes = [*_summary(listing.looks, width), *_legend(columns), *notes]
+    head, *rows = _table(columns, width, color=color)
+    indent = columns[0].width + GAP + INDENT
+    sessions = []
+    for row, look in zip(rows, listing.looks, strict=True):
+        below = (cell.drawn(color=color) for cell in _below(look, max(1, width - indent)))
+        sessions.append([row, *(" " * indent + line for line in below)])
+    return Drawing([head], sessions, notes)
 
 
 def listing_svg(listing: Listing, *, now: float, width: int = 100, title: str = "wts list") -> str:
@@ -194,13 +225,18 @@ def _columns(listing: Listing, *, now: float, width: int, home: Path | None) -> 
     short = _core(listing, now, _branch_in_short, words.changes)
     layouts = [short]
     if width >= ROOMY:
-        extras = _extras(listing.looks, home)
-        layouts = [[*_core(listing, now, _branch_in_full, words.changes), *extras]]
-        layouts += [[*short, *extras[:count]] for count in range(len(extras), -1, -1)]
+        place = Column(
+            "worktree", [_place(look, home) for look in listing.looks], 8, enough=16, shorten=Shorten.start
+        )
+        layouts = [[*_core(listing, now, _branch_in_full, words.changes), place], [*short, place], short]
     for layout in layouts:
         if _total(column.need for column in layout) <= width:
             return layout
-    return _core(listing, now, _branch_in_short, words.changes_in_short)
+    narrow = _core(listing, now, _branch_in_short, words.changes_in_short)
+    for title in GIVE_WAY:
+        if _total(min(column.width, column.least) for column in narrow) > width:
+            narrow = [column for column in narrow if column.title != title]
+    return narrow
 
 
 def _core(
@@ -217,17 +253,6 @@ def _core(
         Column("↑↓", [_distance(look) for look in looks], 6, shorten=Shorten.end),
         Column("age", [_age(look, now) for look in looks], 3, right=True),
     ]
-
-
-def _extras(looks: Sequence[Look], home: Path | None) -> list[Column]:
-    whys = [_plain(look.problem or look.now.reason) for look in looks]
-    goals = [_plain(_first_line(look.session.prompt)) for look in looks]
-    columns = [
-        Column("why", whys, 8, enough=16, shorten=Shorten.end),
-        Column("goal", goals, 8, enough=16, shorten=Shorten.end),
-        Column("worktree", [_place(look, home) for look in looks], 8, enough=16, shorten=Shorten.start),
-    ]
-    return [column for column in columns if any(cell.plain for cell in column.cells)]
 
 
 def _number(look: Look, current: str | None) -> Cell:
@@ -288,16 +313,40 @@ def _place(look: Look, home: Path | None) -> Cell:
     return _text(clean(str(shown)), "dim")
 
 
-def _first_line(text: str | None) -> str:
-    return next((line.strip() for line in (text or "").splitlines() if line.strip()), "")
-
-
-def _plain(text: str | None) -> Cell:
-    return _text(clean(text or ""))
-
-
 def _text(plain: str, style: str = "") -> Cell:
     return Cell(((plain, style),))
+
+
+# -- below a row -----------------------------------------------------------------------------------
+
+
+def _below(look: Look, width: int) -> list[Cell]:
+    """Return the lines that stand below a session's row: its question or failure; its goal and what it said last."""
+    face, reason = FACES[look.now.state], one_line(look.now.reason)
+    loud = f"{face.symbol} {reason}" if reason and look.now.state in TELLING else ""
+    quiet = _goal_and_said(first_line(look.goal), one_line(look.said), width)
+    lines = [*((line, face.style) for line in wrapped(loud, width, most=QUESTION_LINES)), (quiet, "dim")]
+    return [_text(line, style) for line, style in lines if line]
+
+
+def _goal_and_said(goal: str, said: str, width: int) -> str:
+    """Return both on one line; the longer one gives way first, the goal no further than to half of it."""
+    if not said:
+        return Shorten.end(goal, width)
+    room = max(2, width - len(' · ""'))
+    goal = Shorten.end(goal, max(room // 2, room - _cells(said)))
+    said = f'"{Shorten.end(said, max(1, room - _cells(goal)))}"'
+    return f"{goal} · {said}" if goal else said
+
+
+def first_line(text: str | None) -> str:
+    """Return the first line of a text that has one, harmless; empty without."""
+    return next((shown for line in (text or "").splitlines() if (shown := clean(line).strip())), "")
+
+
+def one_line(text: str | None) -> str:
+    """Return a text as one harmless line, its blanks and newlines single blanks; empty without one."""
+    return clean(" ".join((text or "").split())).strip()
 
 
 # -- fitting ---------------------------------------------------------------------------------------
@@ -350,23 +399,36 @@ def _fit(text: str, width: int) -> str:
     return text
 
 
+def wrapped(text: str, width: int, *, most: int) -> list[str]:
+    """Return a text in lines that fit, broken at blanks where that can be; the last of `most` is cut at its end."""
+    lines: list[str] = []
+    rest = text
+    while _cells(rest) > width and len(lines) < most - 1:
+        line = _fit(rest, width + 1).rpartition(" ")[0] or _fit(rest, width) or rest[:1]
+        lines.append(line.rstrip())
+        rest = rest[len(line) :].lstrip()
+    return [*lines, Shorten.end(rest, width)]
+
+
 # -- below the table -------------------------------------------------------------------------------
 
 
-def _summary(looks: Sequence[Look]) -> list[str]:
+def _summary(looks: Sequence[Look], width: int) -> list[str]:
     """Return how many sessions there are in each state, in the order of the table; one needs no counting."""
     if len(looks) < 2:
         return []
     counts = Counter(FACES[look.now.state].word for look in looks)
     many = {"needs you": "need you"}
-    states = ", ".join(f"{n} {many.get(word, word) if n > 1 else word}" for word, n in counts.items())
-    return [f"{words.counted(len(looks), 'session')}: {states}"]
+    states = [f"{n} {many.get(word, word) if n > 1 else word}" for word, n in counts.items()]
+    kept = f"{words.counted(len(looks), 'session')}: {', '.join(one.replace(' ', KEPT) for one in states)}"
+    first, *rest = (line.replace(KEPT, " ") for line in wrapped(kept, width - INDENT, most=len(states)))
+    return [first, *(" " * INDENT + line for line in rest)]
 
 
 def _legend(columns: Sequence[Column]) -> list[str]:
     """Return what the letters in the files column mean, when it has any."""
-    files = next(column for column in columns if column.title == "files")
-    counts = [part for cell in files.cells for part in cell.plain.split() if part[:-1].isdigit()]
+    cells = [cell for column in columns if column.title == "files" for cell in column.cells]
+    counts = [part for cell in cells for part in cell.plain.split() if part[:-1].isdigit()]
     shown = {count[-1] for count in counts}
     meanings = [f"{letter} {word}" for letter, word in words.LETTERS.items() if letter in shown]
     return [f"files: {', '.join(meanings)}"] if meanings else []
