@@ -182,6 +182,8 @@ class Stage:
             directory.mkdir()
         python = shlex.join([sys.executable, "-S", "-E", str(assets.carried("demo/claude"))])
         files.replace_file(self._agent, f'#!/bin/sh\nexec {python} "$@"\n'.encode(), mode=0o755)
+        settings = self.place / "home" / ".config" / "wts" / "config.toml"
+        files.replace_file(settings, b"[notify]\nchannels = []  # nobody is told of what is only played\n")
         self._git("-c", "init.defaultBranch=main", "init", "--quiet")
         for message, contents in COMMITS:
             for name, text in contents.items():
