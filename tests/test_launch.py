@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
-import shlex
 import shutil
 import signal
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -15,80 +16,22 @@ import pytest
 from tests.conftest import Wts
 from tests.support.claude_cli import eventually
 from tests.support.repos import Repo
-from tests.support.sessions import project_of
-from tests.support.tmux import Pane, Shell, put_wts_on_path, tmux, windows
-from worktree_sessions.actions.asking import ask_state
-from worktree_sessions.model.session import Session, State
+from tests.support.sessions import a_session, project_of
+from tests.support.stage import NAME, Stage, option
+from tests.support.tmux import Pane, tmux, windows
+from worktree_sessions.actions.launch import launch
+from worktree_sessions.model.session import State
+from worktree_sessions.outside import processes
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
     pytest.mark.usefixtures("fake_claude"),
 ]
-NAME = "auth-frontend"
-
-
-class Stage:
-    """The repository with `wts` and the stand-in on PATH, and what both left behind."""
-
-    def __init__(self, repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.repo, self.tmp_path, self.monkeypatch = repo, tmp_path, monkeypatch
-        put_wts_on_path(tmp_path / "bin")
-        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
-        self.log = tmp_path / "starts.jsonl"
-        monkeypatch.setenv("FAKE_CLAUDE_LOG", str(self.log))
-        self.leave = tmp_path / "leave"
-        monkeypatch.setenv("TMPDIR", str(tmp_path))  # where the log of a bug would be
-
-    def script(self, *steps: dict[str, Any]) -> str:
-        """Return the variable that has the stand-in play these steps, for a command line."""
-        return f"FAKE_CLAUDE_SCRIPT={shlex.quote(json.dumps(steps))}"
-
-    def stays(self, *steps: dict[str, Any]) -> str:
-        """The same, and then it stays until the file `leave` is there."""
-        return self.script(*steps, {"wait_for": str(self.leave)})
-
-    def shell(self, server: str = "default", *unset: str) -> Shell:
-        return Shell(self.repo.path, server, unset)
-
-    def starts(self) -> list[dict[str, Any]]:
-        """Return each start of the stand-in: argv, cwd, env, pid."""
-        if not self.log.exists():
-            return []
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
-
-    def wait_for_start(self, count: int = 1) -> dict[str, Any]:
-        eventually(lambda: len(self.starts()) >= count, f"start {count}")
-        return self.starts()[count - 1]
-
-    def session(self, name: str = NAME) -> Session:
-        session = project_of(self.repo).store.load(name)
-        assert session is not None
-        return session
-
-    def state(self, name: str = NAME) -> tuple[State, str | None]:
-        now = ask_state(project_of(self.repo), self.session(name)).now
-        return now.state, now.reason
-
-    def wait_for_state(self, wanted: State, name: str = NAME) -> None:
-        def look() -> bool:
-            made = project_of(self.repo).store.record_file(name).exists()
-            return made and self.state(name)[0] is wanted
-
-        eventually(look, f"session {name} that is {wanted}")
-
-    def events(self, name: str = NAME) -> list[dict[str, Any]]:
-        file = project_of(self.repo).store.events_file(name)
-        return [json.loads(line) for line in file.read_text().splitlines()]
 
 
 @pytest.fixture
 def stage(repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     return Stage(repo, tmp_path, monkeypatch)
-
-
-def option(start: dict[str, Any], name: str) -> str:
-    argv: list[str] = start["argv"]
-    return argv[argv.index(name) + 1]
 
 
 # -- in this terminal ------------------------------------------------------------------------------
@@ -198,6 +141,29 @@ def test_a_terminated_launcher_ends_claude_and_records_it(stage: Stage) -> None:
     assert stage.state() == (State.ENDED, "ended by SIGTERM")
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_between_the_start_of_claude_and_its_note_is_passed_on(
+    stage: Stage, number: signal.Signals
+) -> None:
+    session = a_session(stage.repo)
+    spawn = processes.spawn_here
+
+    def spawn_and_hear(*args: Any, **options: Any) -> processes.Child:
+        child = spawn(*args, **options)
+        os.kill(os.getpid(), number)
+        return child
+
+    stage.monkeypatch.setattr(processes, "spawn_here", spawn_and_hear)
+    stage.plays({"wait_for": str(stage.leave)})
+    try:
+        ended = launch(project_of(stage.repo), session)
+    finally:
+        stage.leave.touch()
+    assert ended.heard == {number}
+    assert ended.status in (-number, 128 + number)
+    assert stage.state()[0] is State.ENDED
+
+
 def test_without_a_terminal_new_starts_nothing_and_open_says_so(stage: Stage, wts: Wts) -> None:
     made = wts("new", NAME, "-p", "-", stdin="Build\nit")
     assert made.status == 0, made.err
@@ -234,10 +200,60 @@ def test_after_clear_the_newest_conversation_is_resumed(stage: Stage) -> None:
     shell = stage.shell()
     script = stage.script({"stop": {}}, {"clear": True}, {"prompt": "anew"})
     assert shell.run(f"{script} wts new {NAME} -p 'Build it'") == 0
-    newest = [row["conversation"] for row in stage.events() if row["event"] == "SessionStart"][-1]
+    newest = stage.conversations()[-1]
     assert newest != stage.session().conversation
     assert shell.run("wts open 1") == 0
     assert option(stage.starts()[1], "--resume") == newest
+
+
+def test_a_fork_is_gone_on_with(stage: Stage) -> None:
+    shell = stage.shell()
+    script = stage.script({"stop": {}}, {"fork": True}, {"prompt": "the other way"})
+    assert shell.run(f"{script} wts new {NAME} -p 'Build it'") == 0
+    assert shell.run("wts open 1") == 0
+    forked = stage.conversations()[1]
+    assert option(stage.starts()[1], "--resume") == forked != stage.session().conversation
+
+
+def test_a_conversation_of_another_directory_stays_there(stage: Stage) -> None:
+    shell = stage.shell()
+    foreign = str(uuid.uuid4())
+    assert shell.run(f"claude --session-id {foreign} 'hello'") == 0
+    script = stage.script(
+        {"stop": {}}, {"clear": True}, {"prompt": "anew"}, {"stop": {}}, {"resume": foreign}
+    )
+    assert shell.run(f"{script} wts new {NAME} -p 'Build it'") == 0
+    cleared, newest = stage.conversations()[1:]
+    assert newest == foreign
+    assert shell.run("wts open 1") == 0
+    assert option(stage.starts()[2], "--resume") == cleared
+
+
+def test_a_moved_worktree_goes_on_with_its_conversation(stage: Stage) -> None:
+    shell = stage.shell()
+    assert (
+        shell.run(f"{stage.script({'stop': {}}, {'clear': True}, {'prompt': 'anew'})} wts new {NAME} -p x")
+        == 0
+    )
+    newest, moved = stage.conversations()[1], stage.tmp_path / "moved"
+    stage.repo.git("worktree", "move", str(stage.session().worktree), str(moved))
+    project_of(stage.repo).store.save(dataclasses.replace(stage.session(), worktree=moved))
+    assert shell.run("wts open 1") == 0
+    start = stage.starts()[1]
+    assert start["cwd"] == str(moved)
+    assert option(start, "--resume") == newest != stage.session().conversation
+
+
+def test_the_record_keeps_the_conversations_when_the_log_is_lost(stage: Stage) -> None:
+    shell = stage.shell()
+    script = stage.script({"stop": {}}, {"clear": True}, {"prompt": "anew"})
+    assert shell.run(f"{script} wts new {NAME} -p 'Build it'") == 0
+    assert shell.run("wts open 1") == 0
+    newest = option(stage.starts()[1], "--resume")
+    assert stage.session().conversations == (stage.session().conversation, newest)
+    project_of(stage.repo).store.events_file(NAME).unlink()
+    assert shell.run("wts open 1") == 0
+    assert option(stage.starts()[2], "--resume") == newest
 
 
 def test_a_cleared_conversation_does_not_begin_with_the_first_prompt_again(stage: Stage) -> None:

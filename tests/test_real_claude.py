@@ -216,7 +216,7 @@ def test_a_day_of_a_session(day: Day, api: Api) -> None:
     pane = day.pane()
     pane.wait_for("Do you want to create login.py")
     waiting = day.wait_for_state("waiting")
-    assert waiting["reason"] == f"may it run Write: {worktree / 'login.py'}?"
+    assert waiting["reason"] == f"may it write `{worktree / 'login.py'}`?"
     pane.answer("Do you want to create login.py")
     day.wait_for_state("idle")
     assert (worktree / "login.py").read_text() == "form\n"

@@ -7,21 +7,25 @@ to us. The terminal's Ctrl-C and Ctrl-Z are Claude's; a signal to the launcher i
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import signal
 import tempfile
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from worktree_sessions.actions import notify
 from worktree_sessions.actions.asking import running_claude
+from worktree_sessions.actions.messages import LONGEST_PROMPT, Prompt, add_kept, forget
 from worktree_sessions.actions.project import Project
-from worktree_sessions.actions.target import find_worktree
+from worktree_sessions.actions.target import find_again, find_worktree
 from worktree_sessions.errors import Refused, UsageError, WtsError
 from worktree_sessions.model.events import append_exit, append_launch
-from worktree_sessions.model.session import Session
+from worktree_sessions.model.session import Session, State
 from worktree_sessions.model.state import of_exit
 from worktree_sessions.outside import claude, environment, locks, processes, tmux
 from worktree_sessions.outside.claude import Conversation
@@ -29,7 +33,7 @@ from worktree_sessions.outside.files import replace_file
 from worktree_sessions.outside.processes import Process
 from worktree_sessions.outside.terminal import Keeper
 
-LONGEST_PROMPT = 128 * 1024 - 1  # bytes: what Linux takes as one argument of a program
+PASSED_ON = (signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,27 +86,34 @@ def conversation_of(project: Project, session: Session) -> str:
 
 def is_held(project: Project, session: Session) -> bool:
     """Return whether the session has a conversation that can be gone on with."""
-    newest = conversation_of(project, session)
-    return claude.conversation(claude.config_dir(), newest) is Conversation.HELD
+    return _was_held(conversation_of(project, session))
 
 
-def argv_of(project: Project, session: Session, conversation: str, prompt: str | None) -> list[str]:
-    """Return Claude's command line: the conversation resumed when it was held, else begun with the first prompt.
+def _was_held(conversation: str) -> bool:
+    return claude.conversation(claude.config_dir(), conversation) is Conversation.HELD
+
+
+def prompt_for(project: Project, session: Session, conversation: str, prompt: str | None) -> Prompt:
+    """Return what a start on this conversation is given: the prompt, else the session's first one; then what was kept.
 
     A conversation that /clear began does not begin with the session's first prompt again.
     """
-    program = find_claude(project)
-    is_held = claude.conversation(claude.config_dir(), conversation) is Conversation.HELD
     is_first = conversation_of(project, session) == session.conversation
-    first_prompt = session.prompt if is_first and not is_held else None
-    word = claude.resume_argv if is_held else claude.start_argv
+    first_prompt = session.prompt if is_first and not _was_held(conversation) else None
+    return add_kept(project, session, prompt or first_prompt)
+
+
+def argv_of(project: Project, session: Session, conversation: str, prompt: str | None) -> list[str]:
+    """Return Claude's command line: the conversation resumed when it was held, else begun."""
+    program = find_claude(project)
+    word = claude.resume_argv if _was_held(conversation) else claude.start_argv
     return word(
         program,
         claude.features(program),
         conversation=conversation,
         name=session.display,
         plugin_dir=prepare_plugin(project, session),
-        prompt=prompt or first_prompt,
+        prompt=prompt,
         focus=session.focus,
     )
 
@@ -123,14 +134,25 @@ def prepare_plugin(project: Project, session: Session) -> Path:
         switch.unlink(missing_ok=True)
     else:
         replace_file(switch, b"")
-    return claude.install_plugin(project.store.claude_dir, session.name)
+    notice = notify.words_for_hook(project.settings)
+    _leave_kick(project, session, by_hook=bool(notice))
+    return claude.install_plugin(project.store.claude_dir, session.name, notice=notice)
+
+
+def _leave_kick(project: Project, session: Session, *, by_hook: bool) -> None:
+    """Leave to the hooks what they start for an event that may concern the human; nothing when nobody is to be told."""
+    file = project.store.session_dir(session.name) / "kick.json"
+    if notify.is_wanted(project.settings):
+        replace_file(file, json.dumps(notify.kick_argv(project, by_hook=by_hook)).encode())
+    else:
+        file.unlink(missing_ok=True)
 
 
 def launch(project: Project, session: Session, prompt: str | None = None) -> Ended:
     """Run Claude in the session on this terminal until it ends; raises Refused when it runs already."""
     worktree = find_worktree(session)
     conversation = usable_conversation(project, session)
-    argv = argv_of(project, session, conversation, prompt)
+    claude.features(find_claude(project))  # asked before the lock is held, and remembered
     env = environment.for_session(session.environment(project.home))
     events = project.store.events_file(session.name)
     pane = tmux.here()
@@ -141,14 +163,26 @@ def launch(project: Project, session: Session, prompt: str | None = None) -> End
             remember(
                 project, session, place="tmux" if pane else "terminal", address=str(pane) if pane else None
             )
+            given = prompt_for(project, session, conversation, prompt)
+            argv = argv_of(project, session, conversation, given.text)
             at = time.time()  # before the first event
-            signals.child = _spawn(argv, cwd=worktree, env=env)
-            identity = processes.look_up(signals.child.pid) or Process(signals.child.pid, "")
-            append_launch(events, at, identity, conversation=conversation, config=claude.config_dir())
-        status = signals.child.wait()
+            child = signals.pass_on_to(lambda: _spawn(argv, cwd=worktree, env=env))
+            identity = processes.look_up(child.pid) or Process(child.pid, "")
+            append_launch(
+                events,
+                at,
+                identity,
+                conversation=conversation,
+                config=claude.config_dir(),
+                launcher=processes.own_identity(),
+            )
+            forget(given.messages)
+        status = child.wait()
         append_exit(events, time.time(), identity, status)
     if status < 0 or status > 128:
         terminal.repair()
+    if of_exit(status, at=0)[0] is State.FAILED:
+        notify.kick(project)
     return Ended(status=status, heard=frozenset(signals.heard))
 
 
@@ -163,9 +197,7 @@ def _spawn(argv: list[str], *, cwd: Path, env: dict[str, str]) -> processes.Chil
 
 def remember(project: Project, session: Session, *, place: str, address: str | None) -> Session:
     """Write down where the session's Claude was last started; the caller holds the lock."""
-    current = project.store.load(session.name)
-    if current is None or current.id != session.id:
-        raise Refused("gone", f"session {session.name} was closed meanwhile", hint="wts list")
+    current = find_again(project, session)
     conversations = history_of(project, current)
     changed = dataclasses.replace(
         current, started=True, place=place, address=address, conversations=conversations
@@ -203,17 +235,27 @@ def _registered_on(conversation: str) -> int | None:
 class _SignalsPassedOn:
     """While it lasts, signals to us don't end us: the keyboard's are Claude's too, the others are passed on, each once.
 
-    Handlers rather than SIG_IGN, because an ignored signal would stay ignored in Claude. Until there is a child, any of
-    them interrupts.
+    Handlers rather than SIG_IGN, because an ignored signal would stay ignored in Claude. Until the child is being
+    started, any of them interrupts; what is heard while it is being started is passed on afterwards.
     """
 
     def __init__(self) -> None:
-        self.child: processes.Child | None = None
         self.heard: set[int] = set()
+        self._passed: set[int] = set()
+        self._is_starting = False
+        self._child: processes.Child | None = None
         self._before: dict[signal.Signals, object] = {}
 
+    def pass_on_to(self, start: Callable[[], processes.Child]) -> processes.Child:
+        """Start the child that is to get the signals, and return it."""
+        self._is_starting = True
+        child = self._child = start()
+        for number in PASSED_ON:
+            self._pass_on(number)
+        return child
+
     def __enter__(self) -> _SignalsPassedOn:
-        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGQUIT, *PASSED_ON):
             self._before[number] = signal.signal(number, self._hear)
         return self
 
@@ -222,15 +264,16 @@ class _SignalsPassedOn:
             signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal itself returned
 
     def _hear(self, number: int, _: FrameType | None) -> None:
-        if self.child is None:
+        if not self._is_starting:
             raise KeyboardInterrupt
-        if (
-            number in (signal.SIGTERM, signal.SIGHUP)
-            and number not in self.heard
-            and self.child.poll() is None
-        ):
-            self.child.send_signal(number)
         self.heard.add(number)
+        self._pass_on(number)
+
+    def _pass_on(self, number: int) -> None:
+        if number in PASSED_ON and number in self.heard - self._passed and self._child is not None:
+            self._passed.add(number)
+            if self._child.poll() is None:
+                self._child.send_signal(number)
 
 
 # -- prompts -----------------------------------------------------------------------------------
@@ -239,12 +282,12 @@ class _SignalsPassedOn:
 def check_prompt(prompt: str | None) -> str | None:
     """Return the prompt; raise UsageError when a program can't be given it."""
     if prompt is not None and "\0" in prompt:
-        raise UsageError("odd-prompt", "the prompt holds a NUL character", hint="wts new NAME -p TEXT")
+        raise UsageError("odd-prompt", "the prompt holds a NUL character", hint="leave it out")
     if prompt is not None and len(os.fsencode(prompt)) > LONGEST_PROMPT:
         raise UsageError(
             "long-prompt",
             f"the prompt is longer than {LONGEST_PROMPT} bytes",
-            hint='put it in a file: wts new NAME -p "Do what TASK.md says"',
+            hint='put it in a file, and say: "Do what TASK.md says"',
         )
     return prompt
 

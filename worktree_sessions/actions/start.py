@@ -12,11 +12,12 @@ from pathlib import Path
 
 from worktree_sessions.actions import launch, setup
 from worktree_sessions.actions.asking import running_claude
+from worktree_sessions.actions.messages import add_kept, forget
 from worktree_sessions.actions.new import Made
 from worktree_sessions.actions.project import Project
 from worktree_sessions.actions.target import find_worktree
 from worktree_sessions.errors import Refused, UsageError, WtsError
-from worktree_sessions.model.events import append_launch
+from worktree_sessions.model.events import append_launch, append_looked
 from worktree_sessions.model.session import Session, Setup
 from worktree_sessions.outside import claude, environment, locks, processes, terminal, tmux
 from worktree_sessions.outside.processes import Process
@@ -40,6 +41,14 @@ HANDED_OVER = (
 )
 
 
+class Way(enum.StrEnum):
+    """How the user gets to a Claude that runs."""
+
+    ATTACHED = "attached"  # it was shown on this terminal
+    SELECTED = "selected"  # its window is, in the tmux that we are in
+    COMMAND = "command"  # by a command
+
+
 class Place(enum.StrEnum):
     """Where Claude runs."""
 
@@ -51,13 +60,17 @@ class Place(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """What came of starting Claude: `says` in words, `next` how to get to it, `warnings` why not."""
+    """What came of starting Claude: `says` in words, `next` how to get to it, `warnings` why not.
+
+    `way` is how the user was brought to one that ran.
+    """
 
     place: Place
     is_running: bool
     says: str = ""
     next: str | None = None
     warnings: tuple[str, ...] = ()
+    way: Way | None = None
 
 
 def set_up(project: Project, made: Made) -> Made:
@@ -159,13 +172,14 @@ def _in_background(project: Project, session: Session, prompt: str | None) -> St
             session=session.name,
         )
     variables = session.environment(project.home)
+    given = add_kept(project, session, prompt or session.prompt)
     argv = claude.background_argv(
         program,
         can,
         variables=variables,
         name=session.display,
         plugin_dir=launch.prepare_plugin(project, session),
-        prompt=prompt or session.prompt,
+        prompt=given.text,
         focus=session.focus,
     )
     at = time.time()  # before the first event
@@ -175,6 +189,7 @@ def _in_background(project: Project, session: Session, prompt: str | None) -> St
         said = (done.err or done.out).decode("utf-8", "replace").strip().splitlines()
         raise WtsError("background-failed", f"claude --bg failed: {said[-1] if said else done.status}")
     _note_background(project, session, job, at=at)
+    forget(given.messages)
     return Started(
         place=Place.BACKGROUND,
         is_running=True,
@@ -206,26 +221,47 @@ def _note_background(project: Project, session: Session, job: str, *, at: float)
 # -- going back to one -------------------------------------------------------------------------
 
 
+def pane_of(session: Session) -> tmux.Pane | None:
+    """Return the tmux pane that the session's Claude was last started in, None when it is gone or was none."""
+    pane = tmux.parse(session.address or "") if session.place == Place.TMUX else None
+    return pane if pane is not None and tmux.exists(pane) else None
+
+
 def go_to(project: Project, session: Session) -> Started | None:
-    """Bring the user to a Claude that runs; None when none does. Raises Refused when it can't be reached from here."""
+    """Bring the user to a Claude that runs, which is written down; None when none does.
+
+    Raises Refused, naming its terminal, when it can't be reached from here.
+    """
     running = running_claude(project, session)
     if running is None:
         return None
-    pane = tmux.parse(session.address or "") if session.place == Place.TMUX else None
-    if pane is not None and tmux.exists(pane):
+    if pane := pane_of(session):
+        note_look(project, session)
         if tmux.go_to(pane):
             return Started(
-                place=Place.TMUX, is_running=True, says="Claude runs in this tmux, its window is selected"
+                place=Place.TMUX,
+                is_running=True,
+                says="Claude runs in this tmux, its window is selected",
+                way=Way.SELECTED,
             )
         return _attach(tmux.attach_argv(pane), Place.TMUX)
     if session.place == Place.BACKGROUND and session.address:
-        return _attach(claude.attach_argv(launch.find_claude(project), session.address), Place.BACKGROUND)
+        argv = claude.attach_argv(launch.find_claude(project), session.address)
+        note_look(project, session)
+        return _attach(argv, Place.BACKGROUND)
+    seat = processes.seat_of(running.pid)
+    where = f"{seat.terminal}, pid {running.pid}" if seat else f"pid {running.pid}"
     raise Refused(
         "running",
-        f"Claude of session {session.number}, {session.name} runs in another terminal (pid {running.pid})",
+        f"Claude of session {session.number}, {session.name} runs in another terminal ({where})",
         hint="go to that terminal, or end it there (/exit)",
         session=session.name,
     )
+
+
+def note_look(project: Project, session: Session) -> None:
+    """Write down that the user goes to the session now."""
+    append_looked(project.store.events_file(session.name), time.time())
 
 
 def _attach(argv: list[str], place: Place) -> Started:
@@ -233,7 +269,7 @@ def _attach(argv: list[str], place: Place) -> Started:
     if not terminal.is_interactive() or (
         place is Place.TMUX and tmux.is_inside()
     ):  # another tmux: no nesting
-        return Started(place=place, is_running=True, says="Claude runs", next=command)
+        return Started(place=place, is_running=True, says="Claude runs", next=command, way=Way.COMMAND)
     process = processes.spawn_here(argv, cwd=Path.cwd(), env=environment.inherited())
     process.wait()
-    return Started(place=place, is_running=True)
+    return Started(place=place, is_running=True, way=Way.ATTACHED)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worktree_sessions.cli.app import App, dry_run_option, json_option, pass_app
-from worktree_sessions.errors import UsageError
+from worktree_sessions.cli.app import App, dry_run_option, json_option, pass_app, yes_option
+from worktree_sessions.errors import Exit, UsageError
 from worktree_sessions.model.settings import ROLES
 
 if TYPE_CHECKING:
     from worktree_sessions.actions.project import Project
+    from worktree_sessions.actions.start import Started
     from worktree_sessions.model.session import Session
 
 role_option = click.option("--role", type=click.Choice(ROLES), help="What kind of work: sets Claude's focus.")
@@ -106,41 +107,67 @@ def adopt_command(
 
 
 @click.command("open")
-@click.argument("target", default=".")
+@click.argument("target", required=False)
+@click.option(
+    "--all", "everyone", is_flag=True, help="Every session whose Claude does not run: after a restart."
+)
 @click.option(
     "-p", "--prompt", metavar="TEXT", help="A prompt to go on with; - reads it from standard input."
 )
 @click.option("--tmux", "place", flag_value="tmux", help="Resume in a tmux window.")
 @click.option("--background", "place", flag_value="background", help="Start in Claude's own background.")
 @click.option("--here", "place", flag_value="terminal", help="Resume in this terminal (the default).")
+@yes_option
 @json_option
 @pass_app
-def open_command(app: App, target: str, prompt: str | None, place: str | None) -> None:
+def open_command(
+    app: App, target: str | None, everyone: bool, prompt: str | None, place: str | None, yes: bool
+) -> int:
     """Go to a session's Claude where it runs, or resume its very conversation in its worktree.
 
-    A conversation has one Claude: a second one on it is refused.
+    A conversation has one Claude: a second one on it is refused. With --all, the sessions whose Claude does not run are
+    started in tmux windows, two at a time; exit 6 when there is none.
     """
-    from worktree_sessions.actions import start
+    if everyone:
+        if target or prompt or place == "terminal":
+            raise UsageError(
+                "usage", "--all takes no TARGET, no --prompt and no --here", hint="wts open --help"
+            )
+        return _open_all(app, place, yes=yes)
+    _open(app, target or ".", prompt, place)
+    return Exit.DONE
+
+
+def _open(app: App, target: str, prompt: str | None, place: str | None) -> None:
     from worktree_sessions.actions.target import find_session
     from worktree_sessions.views.sessions import opened_facts, opened_receipt
 
     project = app.project(start=place)
     session = find_session(project, target)
+    started = bring(app, project, session, prompt)
+    if started is not None:
+        app.answer_receipt(lambda: opened_facts(project, session, started), opened_receipt(session, started))
+
+
+def bring(app: App, project: Project, session: Session, prompt: str | None) -> Started | None:
+    """Bring the user to a session's Claude, started when it does not run; None when it ran here and has ended."""
+    from worktree_sessions.actions import start
+
     started = start.go_to(project, session)
-    if started is None:
-        where = start.decide_place(project)
-        if where is start.Place.TERMINAL:
-            run_here(app, project, session, _read_prompt(prompt))
-            return
-        if where is start.Place.NONE:
-            raise UsageError(
-                "no-terminal",
-                f"there is no terminal to open {session.name} on",
-                hint=f"wts open {session.number} --tmux",
-                session=session.name,
-            )
-        started = start.begin(project, session, where, _read_prompt(prompt))
-    app.answer_receipt(lambda: opened_facts(project, session, started), opened_receipt(session, started))
+    if started is not None:
+        return started
+    where = start.decide_place(project)
+    if where is start.Place.TERMINAL:
+        run_here(app, project, session, _read_prompt(prompt))
+        return None
+    if where is start.Place.NONE:
+        raise UsageError(
+            "no-terminal",
+            f"there is no terminal to open {session.name} on",
+            hint=f"wts open {session.number} --tmux",
+            session=session.name,
+        )
+    return start.begin(project, session, where, _read_prompt(prompt))
 
 
 def run_here(app: App, project: Project, session: Session, prompt: str | None) -> None:
@@ -154,3 +181,27 @@ def run_here(app: App, project: Project, session: Session, prompt: str | None) -
         return
     screen = app.screen
     screen.story(ended_text(look_at_one(project, session), ended, color=screen.colors_story))
+
+
+def _open_all(app: App, place: str | None, *, yes: bool) -> int:
+    from worktree_sessions.actions import reopen
+    from worktree_sessions.model.words import counted
+    from worktree_sessions.views.attention import offer_text, reopened_facts, reopened_text
+    from worktree_sessions.views.prompt import confirm
+
+    project = app.project(start=place)
+    sessions = reopen.find_parked(project)
+    screen = app.screen
+    if not yes:
+        screen.story(offer_text(sessions))
+        if not confirm(f"start Claude in {counted(len(sessions), 'session')}?", "--yes"):
+            return Exit.FAILED
+    where = reopen.place_for_many(project)
+    tell = screen.story if app.json else screen.answer
+    done = reopen.open_all(
+        project, sessions, where, tell=lambda one: tell(reopened_text(one, color=screen.colors_answer))
+    )
+    errors = [one.error for one in done if one.error]
+    if app.json:
+        app.answer_json(reopened_facts(done, where), *errors)
+    return Exit.FAILED if errors else Exit.DONE
