@@ -54,6 +54,43 @@ def show_path(app: App, target: str) -> None:
         app.screen.answer_path(path)
 
 
+def show_statusline(app: App, theirs: str | None = None) -> None:
+    """Print the status line, and below it what the user's own command `theirs` prints.
+
+    A prompt must not break: where there is no session, or the repository can't be asked, there is no line. Only --json
+    tells the error.
+    """
+    from worktree_sessions.actions.statusline import look_here, read_given, run_theirs
+    from worktree_sessions.errors import WtsError
+
+    given = read_given()
+    try:
+        here = look_here(given.directory or app.directory, _import_statusline)
+    except WtsError:
+        if app.json:
+            raise
+        here = None
+    from worktree_sessions.views import statusline
+
+    if app.json:
+        app.answer_json(statusline.statusline_json(here))
+        return
+    screen = app.screen
+    if here is not None:
+        color = statusline.colors_line(screen, app.color, by_claude=given.by_claude)
+        screen.answer(statusline.statusline_text(here, color=color))
+    if theirs is not None:
+        said = run_theirs(theirs, given)
+        if said.text:
+            screen.answer(said.text)
+        if said.problem:
+            screen.story(said.problem)
+
+
+def _import_statusline() -> None:
+    import worktree_sessions.views.statusline  # noqa: F401
+
+
 def show_names(app: App) -> None:
     sessions, _ = app.project().store.load_all()
     for session in sessions:
@@ -65,6 +102,7 @@ PLAIN: dict[tuple[str, ...], tuple[str, Callable[[App], None]]] = {
     ("list",): ("list", show_list),
     ("ls",): ("list", show_list),
     ("names",): ("names", show_names),
+    ("statusline",): ("statusline", show_statusline),
     ("--version",): ("wts", show_version),
     ("-V",): ("wts", show_version),
 }
