@@ -7,6 +7,7 @@ counts are ratios of medians; the spread says how far to trust them. Everything 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import platform
@@ -25,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 FILES = 300  # in the repository
+EVENTS = 10_000  # a session, where it has worked for days
 
 Run = Callable[[], None]
 
@@ -102,6 +104,9 @@ class World:
         # run as an installed command is, by a script that imports the front door
         self.run(sys.executable, "-c", FRONT_DOOR, *args)
 
+    def session_dir(self, name: str) -> Path:
+        return self.repo / ".git" / "wts" / "sessions" / name
+
     def python(self) -> None:
         self.run(sys.executable, "-c", "pass")
 
@@ -134,11 +139,17 @@ def measure(world: World, sessions: int, times: int) -> Iterator[Row]:
     yield measure_hook(world, times)
     for number in range(sessions):
         world.wts("new", f"part{number}-dev", "--no-start")
-    yield measure_event(world, times)
+    yield measure_event(world, times, "a Claude event", "PreToolUse")
+    yield measure_event(
+        world, times, "a Claude event that a notification is started for", "PermissionRequest"
+    )
     yield against_python(world, "`wts --version`", lambda: world.wts("--version"), 5, times)
     yield against_python(world, "`wts path 1`", lambda: world.wts("path", "1"), 5, times)
     yield against_python(world, "`wts names` (completion)", lambda: world.wts("names"), 5, times)
     yield measure_list(world, sessions, times)
+    for number in range(sessions):
+        write_events(world, f"part{number}-dev")
+    yield measure_list(world, sessions, times, events=EVENTS)
     yield measure_new(world, times)
 
 
@@ -151,25 +162,43 @@ def measure_hook(world: World, times: int) -> Row:
     return Row("a git hook with nothing to say", took, bare, 0.010, "10 ms")
 
 
-def measure_event(world: World, times: int) -> Row:
-    """One event of Claude, handled as hooks.json says."""
+def measure_event(world: World, times: int, what: str, event: str) -> Row:
+    """One event of Claude, handled as hooks.json says; what is started for a notification is not waited for."""
     handler = world.repo / ".git" / "wts" / "claude" / "bench" / "event.py"
-    handler.parent.mkdir(parents=True)
+    handler.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "hooks" / "claude" / "event.py", handler)
-    event = b'{"session_id": "s", "tool_name": "Bash", "tool_input": {"command": "make test"}}'
+    (world.session_dir("part0-dev") / "kick.json").write_text('["/bin/true"]')
+    told = b'{"session_id": "s", "tool_name": "Bash", "tool_input": {"command": "make test"}}'
     world.env |= {"WTS_SESSION": "part0-dev", "CLAUDE_PID": "1"}
 
     def run() -> None:
-        world.run(sys.executable, "-S", "-E", "-B", str(handler), "PreToolUse", stdin=event)
+        world.run(sys.executable, "-S", "-E", "-B", str(handler), event, stdin=told)
 
-    row = against_python(world, "a Claude event", run, 2.5, times)
+    row = against_python(world, what, run, 2.5, times)
     for name in ("WTS_SESSION", "CLAUDE_PID"):
         del world.env[name]
     return row
 
 
-def measure_list(world: World, sessions: int, times: int) -> Row:
-    """Against the statuses it has to ask for: on two cores the slowest half of them, on four the slowest quarter."""
+def write_events(world: World, session: str) -> None:
+    """Give a session a log of EVENTS events, whose Claude is gone."""
+    begun = time.time() - 10 * EVENTS
+    where = {"started": "1", "host": platform.node(), "boot": "b", "config": str(world.place)}
+    about = {"tool_name": "Bash", "what": "make test", "prompt": "Go on with the next part. " * 8}
+    turn = ["UserPromptSubmit", *["PreToolUse", "PermissionRequest", "PostToolUse"] * 3, "Stop"]
+    lines = []
+    for number in range(EVENTS):
+        event = turn[number % len(turn)] if number else "launch"
+        row = {"v": 1, "t": begun + 10 * number, "event": event, "pid": 99_999_999, "conversation": "c"}
+        lines.append(json.dumps({**row, **(about if number else where)}))
+    (world.session_dir(session) / "events.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def measure_list(world: World, sessions: int, times: int, events: int = 0) -> Row:
+    """Against the statuses it has to ask for: on two cores the slowest half of them, on four the slowest quarter.
+
+    The events are read by the run that is not counted; then what they add up to is kept.
+    """
     tops = [world.place / "app.worktrees" / f"part{number}-dev" for number in range(sessions)]
     share = math.ceil(sessions / (os.cpu_count() or 1))
     statuses: list[float] = []
@@ -185,7 +214,8 @@ def measure_list(world: World, sessions: int, times: int) -> Row:
     took, bare, _ = alternate([lambda: world.wts("list"), world.python, one_by_one], times)
     slowest = statistics.median(statuses)
     budget = f"8 x + {share} of {sessions} `git status` ({slowest * 1000:.0f} ms)"
-    return Row(f"`wts list`, {sessions} worktrees", took, bare, 8 * bare.median + slowest, budget)
+    what = f"`wts list`, {sessions} worktrees" + (f", {events:,} events each" if events else "")
+    return Row(what, took, bare, 8 * bare.median + slowest, budget)
 
 
 def measure_new(world: World, times: int) -> Row:

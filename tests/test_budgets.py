@@ -15,7 +15,9 @@ import pytest
 
 from tests.conftest import Wts
 from tests.support.repos import Repo
-from tests.support.sessions import a_session, worktree_of
+from tests.support.sessions import a_session, project_of, worktree_of
+from worktree_sessions.actions.listing import list_sessions
+from worktree_sessions.model import events
 from worktree_sessions.outside import assets
 
 ROOT = Path(__file__).parent.parent
@@ -38,12 +40,14 @@ COSTLY = frozenset(
         "worktree_sessions.actions.snapshot",
         "worktree_sessions.actions.steps",
         "worktree_sessions.model.settings",
+        "worktree_sessions.model.told",
         "worktree_sessions.views.listing",
     }
 )
 WITH_CLICK = {"click", "uuid"}  # click imports it
 EVENT_MODULES = {"__future__", "_stat", "genericpath", "os", "os.path", "posixpath", "stat", "time"}
-LISTING = {"worktree_sessions.views.listing"}
+STATES = {"worktree_sessions.model.told"}
+LISTING = STATES | {"worktree_sessions.views.listing"}
 CHILD = """
 import json, sys
 from worktree_sessions.__main__ import run
@@ -119,6 +123,17 @@ def test_a_list_costs_three_git_processes_and_a_status_a_session(
         assert git_calls(*args) == +expected
 
 
+def test_a_status_line_costs_three_git_processes_however_many_sessions_there_are(
+    repo: Repo, git_calls: GitCalls
+) -> None:
+    for name in ("auth-api", "auth-docs", "auth-ui"):
+        session = a_session(repo, name)
+    worktree_of(session).commit("ui.txt", "done\n", "ui")
+    calls = git_calls("statusline", cwd=session.worktree)
+    assert calls == Counter({"rev-parse": 1, "status": 1, "rev-list": 1})
+    assert git_calls("statusline") == Counter({"rev-parse": 1})
+
+
 def test_a_session_that_has_moved_costs_the_list_one_more(repo: Repo, git_calls: GitCalls) -> None:
     for name in ("auth-api", "auth-docs", "auth-ui"):
         session = a_session(repo, name)
@@ -149,6 +164,38 @@ def test_a_refused_name_starts_nothing_that_changes(repo: Repo, git_calls: GitCa
     assert set(calls) <= {"version", "rev-parse", "for-each-ref"}
 
 
+# -- events ---------------------------------------------------------------------------------------
+
+
+def test_a_list_parses_each_event_once_and_then_only_the_new_ones(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten thousand events are as cheap as ten: what they add up to is kept."""
+    logs = [
+        project_of(repo).store.events_file(a_session(repo, f"auth-{name}").name) for name in ("a", "b", "c")
+    ]
+    row = {"v": 1, "t": 1.0, "event": "PreToolUse", "pid": 1, "tool_name": "Bash", "what": "make test"}
+    line = json.dumps(row) + "\n"
+    for log in logs:
+        log.write_text(line * 10_000)
+    parsed: list[bytes] = []
+    parse = events.parse
+
+    def counting(line: bytes) -> events.Event | None:
+        parsed.append(line)
+        return parse(line)
+
+    monkeypatch.setattr(events, "parse", counting)
+    list_sessions(project_of(repo))
+    assert len(parsed) == 30_000
+    for new in (0, 1, 2):
+        parsed.clear()
+        with logs[0].open("a") as file:
+            file.write(line * new)
+        list_sessions(project_of(repo))
+        assert new <= len(parsed) <= 3
+
+
 # -- modules ---------------------------------------------------------------------------------------
 
 
@@ -159,7 +206,7 @@ READERS: dict[str, set[str]] = {
     "names": set(),
     "": LISTING,
     "list": LISTING,
-    "list --json": WITH_CLICK,
+    "list --json": WITH_CLICK | STATES,
 }
 
 
@@ -168,6 +215,12 @@ def test_a_command_that_reads_imports_little(repo: Repo, line: str) -> None:
     """Neither GitPython nor filelock, nor what rich draws with; and what is allowed is really seen."""
     a_session(repo)
     assert modules(repo, *line.split()) & COSTLY == READERS[line]
+
+
+def test_a_status_line_imports_little(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WTS_SESSION", a_session(repo).name)
+    loaded = modules(repo, "statusline") & COSTLY
+    assert loaded == LISTING  # the faces of the states
 
 
 @pytest.mark.parametrize("args", [["new", "auth-ui", "--no-start"], ["close", "auth-frontend"]], ids=" ".join)

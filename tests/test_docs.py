@@ -23,7 +23,8 @@ from worktree_sessions import __version__
 from worktree_sessions.cli.main import ALIASES, ENTRIES
 from worktree_sessions.errors import Exit
 from worktree_sessions.model import names
-from worktree_sessions.outside import environment
+from worktree_sessions.model.state import FRESH, LAG, SILENT
+from worktree_sessions.outside import claude, environment
 from worktree_sessions.views.listing import FACES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -139,11 +140,37 @@ def test_what_is_said_of_claude_is_so() -> None:
     hooks = json.loads(read("hooks/claude/hooks/hooks.json"))["hooks"]
     listened = page.split("listened to:")[1].split("A line holds")[0]
     assert set(re.findall(r"`(\w+)`", listened)) == set(hooks)
-    states = dict(re.findall(r"^\| (\w+) \| ([\w ]+?) \|", page.split("## The states")[1], re.MULTILINE))
-    states.pop("State")
-    assert states == {state.value: face.word for state, face in FACES.items()}
     variables = page.split("Added: `")[1].split("`")[0]
     assert set(variables.split()) == environment.SESSION_VARIABLES
+
+
+def test_every_state_has_its_row_and_each_limit_is_told() -> None:
+    page = read("docs/states.md")
+    states = dict(re.findall(r"^\| (\w+) \| ([\w ]+?) \| \S.* \| \S.* \|$", page, re.MULTILINE))
+    states.pop("State")
+    assert states == {state.value: face.word for state, face in FACES.items()}
+    assert f"{SILENT:.0f} seconds of silence" in page
+    assert f"apart by {LAG:.0f} second" in page
+    assert FRESH == 3600
+    assert page.count("for an hour") == 2
+
+
+def test_every_field_of_the_registry_that_is_read_is_told(tmp_path: Path) -> None:
+    """A file with the fields of the table tells all there is, and without one of them it tells less."""
+    page = read("docs/states.md").split("### What is read")[1]
+    fields = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    row: dict[str, object] = {field: 1000 if field == "updatedAt" else "x" for field in fields}
+    (tmp_path / "sessions").mkdir()
+
+    def told(row: dict[str, object]) -> claude.Registered | None:
+        (tmp_path / "sessions" / "7.json").write_text(json.dumps(row))
+        return claude.registered(tmp_path, 7)
+
+    full = told(row)
+    assert full is not None
+    assert None not in full
+    for field in fields:
+        assert told({key: value for key, value in row.items() if key != field}) != full, field
 
 
 def test_every_function_that_the_architecture_names_exists() -> None:
@@ -273,12 +300,17 @@ def test_json_has_the_documented_keys(repo: Repo, wts: Wts, fake_claude: Path) -
     (Path(made["worktree"]) / "local.db").write_text("b")
     (repo.path / ".git" / "info" / "exclude").write_text("local.db\n")
     compare("wts list", "list")
+    compare("wts why", "why", "1")
     compare("wts path", "path", "1")
     compare("wts close", "close", "1", "--with-unsaved")
     compare("wts restore", "restore")
     compare("wts restore NAME", "restore", "auth-api")
+    assert compare("wts send", "send", "1", "hello")["how"] == "kept"
     compare("wts open", "open", "1", "--background")
     ended_all(wts)
+    compare("wts open --all", "open", "--all", "--yes", "--background")
+    ended_all(wts)
+    assert compare("wts why --events", "why", "1", "--events")["events"]
     wts("close", "1", "--with-unsaved")
     compare("wts restore --empty-trash", "restore", "--empty-trash", "--yes")
     compare("wts doctor", "doctor")
