@@ -22,11 +22,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from worktree_sessions.actions.watch import GLANCE_EVERY
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 FILES = 300  # in the repository
 EVENTS = 10_000  # a session, where it has worked for days
+GLANCE_SHARE = 0.01  # of a core, while nothing happens
 
 Run = Callable[[], None]
 
@@ -97,12 +100,20 @@ class World:
             argv, cwd=cwd or self.repo, env=self.env, input=stdin, stdout=subprocess.DEVNULL, check=True
         )
 
+    def answer(self, *argv: str) -> str:
+        return subprocess.run(
+            argv, cwd=self.repo, env=self.env, capture_output=True, text=True, check=True
+        ).stdout
+
     def git(self, cwd: Path, *args: str) -> None:
         self.run("git", *args, cwd=cwd)
 
-    def wts(self, *args: str) -> None:
+    def wts(self, *args: str, cwd: Path | None = None) -> None:
         # run as an installed command is, by a script that imports the front door
-        self.run(sys.executable, "-c", FRONT_DOOR, *args)
+        self.run(sys.executable, "-c", FRONT_DOOR, *args, cwd=cwd)
+
+    def worktree(self, name: str) -> Path:
+        return self.place / "app.worktrees" / name
 
     def session_dir(self, name: str) -> Path:
         return self.repo / ".git" / "wts" / "sessions" / name
@@ -112,6 +123,19 @@ class World:
 
 
 FRONT_DOOR = "import sys; from worktree_sessions.__main__ import main; sys.exit(main())"
+
+# Prints what each glance of `wts watch` takes, nothing having changed: seconds of processor time.
+GLANCES = """
+import sys, time
+from pathlib import Path
+from worktree_sessions.actions.project import open_project
+from worktree_sessions.actions.watch import Watch
+watch = Watch(open_project(Path.cwd()))
+for _ in range(int(sys.argv[1])):
+    begun = time.process_time()
+    watch.glance()
+    print(time.process_time() - begun)
+"""
 
 
 def alternate(runs: Sequence[Run], times: int) -> list[Measured]:
@@ -150,6 +174,8 @@ def measure(world: World, sessions: int, times: int) -> Iterator[Row]:
     for number in range(sessions):
         write_events(world, f"part{number}-dev")
     yield measure_list(world, sessions, times, events=EVENTS)
+    yield measure_statusline(world, times)
+    yield measure_glance(world, sessions, times)
     yield measure_new(world, times)
 
 
@@ -199,7 +225,7 @@ def measure_list(world: World, sessions: int, times: int, events: int = 0) -> Ro
 
     The events are read by the run that is not counted; then what they add up to is kept.
     """
-    tops = [world.place / "app.worktrees" / f"part{number}-dev" for number in range(sessions)]
+    tops = [world.worktree(f"part{number}-dev") for number in range(sessions)]
     share = math.ceil(sessions / (os.cpu_count() or 1))
     statuses: list[float] = []
 
@@ -216,6 +242,27 @@ def measure_list(world: World, sessions: int, times: int, events: int = 0) -> Ro
     budget = f"8 x + {share} of {sessions} `git status` ({slowest * 1000:.0f} ms)"
     what = f"`wts list`, {sessions} worktrees" + (f", {events:,} events each" if events else "")
     return Row(what, took, bare, 8 * bare.median + slowest, budget)
+
+
+def measure_statusline(world: World, times: int) -> Row:
+    """In a session of those that have many events."""
+    here = world.worktree("part0-dev")
+    return against_python(world, "`wts statusline`", lambda: world.wts("statusline", cwd=here), 5, times)
+
+
+def measure_glance(world: World, sessions: int, times: int) -> Row:
+    """What `wts watch` does all the time, in processor time: twice a second, against a percent of a core."""
+    (bare,) = alternate([world.python], times)
+    said = world.answer(sys.executable, "-c", GLANCES, str(times))
+    took = Measured([float(line) for line in said.splitlines()])
+    most = GLANCE_SHARE * GLANCE_EVERY
+    return Row(
+        f"a glance of `wts watch`, {sessions} sessions",
+        took,
+        bare,
+        most,
+        f"{GLANCE_SHARE:.0%} of {GLANCE_EVERY:g} s",
+    )
 
 
 def measure_new(world: World, times: int) -> Row:
@@ -248,7 +295,8 @@ def table(rows: Sequence[Row]) -> str:
 
 def where() -> str:
     git = subprocess.run(["git", "version"], capture_output=True, text=True, check=True).stdout.strip()
-    return f"Python {platform.python_version()}, {git}, {platform.system()}, {os.cpu_count()} cores."
+    cores = f"{os.cpu_count()} cores at load {os.getloadavg()[0]:.1f}"
+    return f"Python {platform.python_version()}, {git}, {platform.system()}, {cores}."
 
 
 def write(text: str) -> None:

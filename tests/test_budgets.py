@@ -27,6 +27,7 @@ COSTLY = frozenset(
     {
         "click",
         "concurrent.futures",
+        "dataclasses",
         "difflib",
         "filelock",
         "git",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import subprocess
 import sys
@@ -62,7 +61,7 @@ def paste(repo: Repo, command: str | None) -> None:
 
 
 def change_record(repo: Repo, session: Session, **values: object) -> None:
-    project_of(repo).store.save(dataclasses.replace(session, **values))  # type: ignore[arg-type]  # of a test's choice
+    project_of(repo).store.save(session._replace(**values))  # type: ignore[arg-type]  # of a test's choice
 
 
 def make_old(directory: Path) -> None:

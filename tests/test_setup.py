@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import os
 import signal
@@ -203,7 +202,7 @@ def a_session(repo: Repo, **changes: Any) -> Session:
         base=Oid(repo.tip("HEAD")),
         setup=Setup.PENDING,
     )
-    session = dataclasses.replace(session, **changes)
+    session = session._replace(**changes)
     open_project(repo.path).store.save(session)
     return session
 
@@ -242,7 +241,7 @@ def test_commands_run_in_the_worktree_in_order_with_the_sessions_variables(
         f'$ cat one; echo "{shown}"; echo warning >&2\n'
         f"{session.worktree}\n{said}\nwarning\n[status 0]\n"
     )
-    assert saved(project) == result.session == dataclasses.replace(session, setup=Setup.DONE)
+    assert saved(project) == result.session == session._replace(setup=Setup.DONE)
 
 
 def test_the_first_failure_stops_and_says_how_to_go_on(repo: Repo) -> None:
@@ -314,14 +313,12 @@ def test_what_others_recorded_meanwhile_is_kept(repo: Repo) -> None:
     from worktree_sessions.outside.locks import writing
 
     with writing(project.store.lock_file, "another", timeout=1):
-        project.store.save(dataclasses.replace(saved(project), started=True, unknown={"later": 1}))
+        project.store.save(saved(project)._replace(started=True, unknown={"later": 1}))
     (session.worktree / "go").touch()
     runner.join()
 
     assert results[0].status is Setup.DONE
-    assert saved(project) == dataclasses.replace(
-        session, setup=Setup.DONE, started=True, unknown={"later": 1}
-    )
+    assert saved(project) == session._replace(setup=Setup.DONE, started=True, unknown={"later": 1})
 
 
 def test_a_session_that_was_closed_meanwhile_stays_closed(repo: Repo) -> None:
@@ -334,9 +331,9 @@ def test_a_session_that_was_closed_meanwhile_stays_closed(repo: Repo) -> None:
 def test_another_session_of_the_same_name_is_not_touched(repo: Repo) -> None:
     session = a_session(repo)
     project = asking_for(repo, "true")
-    project.store.save(dataclasses.replace(session, id="4567"))
+    project.store.save(session._replace(id="4567"))
     run_setup(project, session)
-    assert saved(project) == dataclasses.replace(session, id="4567")
+    assert saved(project) == session._replace(id="4567")
 
 
 def test_an_interrupted_setup_counts_as_failed(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from datetime import datetime, timedelta, timezone
@@ -42,13 +41,12 @@ def store(tmp_path: Path) -> Store:
 
 
 def _session(number: int, name: str) -> Session:
-    return dataclasses.replace(SESSION, id=f"id-{name}", number=number, name=name)
+    return SESSION._replace(id=f"id-{name}", number=number, name=name)
 
 
 def test_a_session_comes_back_as_it_was_saved(store: Store) -> None:
     """Every field, with everything set."""
-    full = dataclasses.replace(
-        SESSION,
+    full = SESSION._replace(
         role="test",
         prompt='Build "it"\nin two lines\x1b[31m',
         focus="tests only",
@@ -71,8 +69,7 @@ def test_a_session_comes_back_as_it_was_saved(store: Store) -> None:
 )
 def test_any_text_survives_the_record(name: str, prompt: str | None, path: bytes, offset: int) -> None:
     """Unicode, newlines, and paths that are not UTF-8 come back; a time comes back as the same moment."""
-    session = dataclasses.replace(
-        SESSION,
+    session = SESSION._replace(
         name=name,
         prompt=prompt,
         worktree=Path("/" + os.fsdecode(path)),
@@ -99,7 +96,7 @@ def test_keys_of_another_version_survive_a_rewrite(store: Store) -> None:
     file.write_text(json.dumps({**record, "colour": {"of": ["tomorrow"]}}))
     loaded = store.load("auth-frontend")
     assert loaded is not None
-    store.save(dataclasses.replace(loaded, number=9))
+    store.save(loaded._replace(number=9))
     assert json.loads(file.read_bytes()) == {**record, "colour": {"of": ["tomorrow"]}, "number": 9}
 
 
@@ -190,7 +187,7 @@ def test_a_name_too_long_for_the_disk_is_no_session(store: Store) -> None:
 def test_closed_sessions_are_listed_by_the_time_of_closing(store: Store) -> None:
     """The latest closed comes last; names may repeat, ids do not."""
     for age, key in [(30, "a"), (10, "b"), (20, "c")]:
-        closed = dataclasses.replace(SESSION, id=key)
+        closed = SESSION._replace(id=key)
         place = store.closed_record_dir(closed)
         place.mkdir(parents=True)
         (place / "session.json").write_bytes(closed.to_record())

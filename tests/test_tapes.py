@@ -131,7 +131,7 @@ def test_a_log_folded_in_two_parts_is_as_one_folded_at_once(data: strategies.Dat
     events = data.draw(strategies.sampled_from(list(TAPES.values()))).told
     cut = data.draw(strategies.integers(0, len(events)))
     kept = json.loads(json.dumps(to_json(fold(events[:cut]))))
-    assert fold(events[cut:], from_json(kept)) == fold(events)
+    assert to_json(fold(events[cut:], from_json(kept))) == to_json(fold(events))
 
 
 def _pairs(rows: list[Row]) -> list[tuple[int, int]]:

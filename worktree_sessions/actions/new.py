@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -113,7 +112,7 @@ def plan_adopt(
     base = project.git.ask("merge-base", row.head, start.oid).out.decode().strip() or row.head
     spot = Spot(_lowest_free(sessions), branch, wanted, row.path, Start(Oid(base), wanted))
     made = _session(project, name, Order(words=spoken, role=role), spot)
-    session = dataclasses.replace(made, setup=Setup.NONE)  # who made the worktree has set it up
+    session = made._replace(setup=Setup.NONE)  # who made the worktree has set it up
     todo = (*parent_step, steps.save_record(session, f"record session {session.number}, {session.name}"))
     return Made(
         session=session,

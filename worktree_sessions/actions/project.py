@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from worktree_sessions.model.session import Session
-from worktree_sessions.model.store import Store
 from worktree_sessions.outside.git import Git, Repository, Worktree, at_top, find_repository
 
 if TYPE_CHECKING:
+    from worktree_sessions.model.session import Session
     from worktree_sessions.model.settings import Loaded, Origins, Settings
 
 
-@dataclass(frozen=True)  # no slots: they leave no room for what is found out once
 class Project:
     """One repository. The settings are read when they are first asked for: `list` and `path` do without (6 ms)."""
 
-    repository: Repository
-    store: Store
-    here: Path
-    flags: Mapping[str, Any]
+    def __init__(self, repository: Repository, here: Path, flags: Mapping[str, Any]) -> None:
+        from worktree_sessions.model.store import Store
+
+        self.repository = repository
+        self.store = Store(repository.common_dir)
+        self.here = here
+        self.flags = flags
 
     @cached_property
     def main(self) -> Path | None:
@@ -67,12 +67,16 @@ class Project:
         return at_top(session.worktree)
 
 
-def open_project(
-    directory: Path, flags: Mapping[str, Any] | None = None, repository: Repository | None = None
-) -> Project:
-    """Return the project that holds `directory`; raise WtsError outside of a repository, unless that is known."""
-    repository = repository or find_repository(directory)
-    return Project(repository, Store(repository.common_dir), directory.resolve(), dict(flags or {}))
+def open_project(directory: Path, flags: Mapping[str, Any] | None = None) -> Project:
+    """Return the project that holds `directory`; raise WtsError outside of a repository."""
+    repository = find_repository(directory, _import_store)
+    return Project(repository, directory.resolve(), dict(flags or {}))
+
+
+def _import_store() -> None:
+    """Import what everybody asks for next: it costs nothing while git runs."""
+    import worktree_sessions.model.names
+    import worktree_sessions.model.store  # noqa: F401
 
 
 def _main_worktree(repository: Repository) -> Path | None:

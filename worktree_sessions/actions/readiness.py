@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from worktree_sessions.actions.project import Project
 from worktree_sessions.actions.target import find_again
 from worktree_sessions.errors import Refused
@@ -22,6 +20,6 @@ def toggle_mark(project: Project, session: Session) -> Session:
         tip = project.git.resolve(full(current.branch))
         if tip is None:
             raise Refused("gone", f"branch {current.branch} is gone", hint="wts doctor", session=session.name)
-        changed = dataclasses.replace(current, ready=None if current.ready == tip else tip)
+        changed = current._replace(ready=None if current.ready == tip else tip)
         project.store.save(changed)
     return changed

@@ -97,7 +97,7 @@ def find_restorable(project: Project, target: str) -> Session:
     live, _ = project.store.load_all()
     gone = [session for session in live if not session.worktree.is_dir()]
     closed, _ = project.store.load_closed()
-    candidates = [*gone, *reversed(closed)]
+    candidates: list[Session] = [*gone, *reversed(closed)]
     exact = [
         session
         for session in candidates
@@ -121,7 +121,7 @@ def plan_restore(project: Project, session: Session) -> Restored:
     taken = latest_snapshot(project, session)
     tip, branch_steps, facts = _branch_back(project, session, taken, is_live=is_live)
     head, on_branch = _where_head_was(project, session, taken, tip)
-    revived = dataclasses.replace(session, number=_number(session, live))
+    revived = session._replace(number=_number(session, live))
     trash = _trashes(project, session)
     todo = [
         *branch_steps,

@@ -7,7 +7,6 @@ lock itself, for the moment of saving, so its caller must not hold it.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shlex
 import stat
@@ -137,13 +136,13 @@ def _record(project: Project, session: Session, status: Setup) -> Session:
     """Save the outcome in the record as it is now; a session that was closed meanwhile stays closed."""
     current = _current(project.store, session)
     if current is None:
-        return dataclasses.replace(session, setup=status)
+        return session._replace(setup=status)
     if current.setup is status:
         return current
     timeout = project.settings.lock_timeout
     with locks.writing(project.store.lock_file, f"set-up of {session.name}", timeout=timeout):
         current = _current(project.store, session)
-        changed = dataclasses.replace(current or session, setup=status)
+        changed = (current or session)._replace(setup=status)
         if current is not None:
             project.store.save(changed)
         return changed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 import shlex
@@ -260,8 +261,9 @@ def go_to(project: Project, session: Session) -> Started | None:
 
 
 def note_look(project: Project, session: Session) -> None:
-    """Write down that the user goes to the session now."""
-    append_looked(project.store.events_file(session.name), time.time())
+    """Write down that the user goes to the session now; where that can't be done, they go all the same."""
+    with contextlib.suppress(WtsError):
+        append_looked(project.store.events_file(session.name), time.time())
 
 
 def _attach(argv: list[str], place: Place) -> Started:

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from worktree_sessions.actions.project import open_project
 from worktree_sessions.errors import WtsError
 from worktree_sessions.outside import environment, processes
 from worktree_sessions.outside.git import (
@@ -21,7 +22,6 @@ from worktree_sessions.outside.git import (
     Status,
     ask_all,
     compare,
-    find_repository,
     full,
     parse_distance,
     parse_status,
@@ -84,10 +84,7 @@ def look_here(directory: Path, meanwhile: Callable[[], object] | None = None) ->
     None outside of any session; raises WtsError outside of a repository. What the caller does `meanwhile`, git running,
     costs next to nothing.
     """
-    repository = find_repository(directory, _import_project)
-    from worktree_sessions.actions.project import open_project
-
-    project = open_project(directory, repository=repository)
+    project = open_project(directory)
     sessions, _ = project.store.load_all()
     own = _find(sessions, project.here)
     if own is None:
@@ -107,11 +104,6 @@ def look_here(directory: Path, meanwhile: Callable[[], object] | None = None) ->
     ]
     status, distance = ask_all(questions, ask)
     return _here(own, status, distance, dict(zip((one.name for one in sessions), asked, strict=True)))
-
-
-def _import_project() -> None:
-    import worktree_sessions.actions.project
-    import worktree_sessions.model.names  # noqa: F401
 
 
 def _here(

@@ -372,8 +372,6 @@ def include_files(session: Session, says: str) -> Step:
 
 
 def _do_include_files(project: Project, args: Args) -> None:
-    import dataclasses
-
     from worktree_sessions.actions import setup
 
     session = project.store.load(args["name"])
@@ -381,7 +379,7 @@ def _do_include_files(project: Project, args: Args) -> None:
         return
     included = setup.include_files(project.main, session.worktree, Git(project.main))
     if included:
-        project.store.save(dataclasses.replace(session, included=included))
+        project.store.save(session._replace(included=included))
 
 
 def retire_record(session: Session, says: str) -> Step:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +23,14 @@ def _current_directory() -> Path:
         return Path(environment.variable("PWD") or ".")
 
 
-@dataclass(slots=True)
 class App:
     """One invocation: the directory it works in, its colour, whether it answers in JSON, the command's name."""
 
-    directory: Path = field(default_factory=_current_directory)
-    color: Color = Color.AUTO
-    json: bool = False
-    command: str = "wts"
+    def __init__(self, *, json: bool = False) -> None:
+        self.directory = _current_directory()
+        self.color = Color.AUTO
+        self.json = json
+        self.command = "wts"
 
     @property
     def screen(self) -> Screen:

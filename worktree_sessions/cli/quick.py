@@ -27,15 +27,16 @@ def show_version(app: App) -> None:
 def show_list(app: App) -> None:
     import time
 
+    project = app.project()  # it imports, while git runs, what the next lines would
     from worktree_sessions.actions.listing import list_sessions
     from worktree_sessions.outside.environment import home
 
+    listing = list_sessions(project)
     if app.json:
         from worktree_sessions.views.jsonout import listing_json
 
-        app.answer_json(listing_json(list_sessions(app.project())))
+        app.answer_json(listing_json(listing))
         return
-    listing = list_sessions(app.project())
     from worktree_sessions.views.listing import listing_text
 
     screen = app.screen
@@ -45,9 +46,10 @@ def show_list(app: App) -> None:
 
 
 def show_path(app: App, target: str) -> None:
+    project = app.project()  # as above
     from worktree_sessions.actions.target import find_session, find_worktree
 
-    path = find_worktree(find_session(app.project(), target))
+    path = find_worktree(find_session(project, target))
     if app.json:
         app.answer_json({"path": str(path)})
     else:

@@ -6,10 +6,9 @@ newer wts can share a repository.
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,8 +46,7 @@ class State(enum.StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class Session(NamedTuple):
     """One session as recorded: a number, a name, a branch, a worktree and a conversation.
 
     `base` is the commit its branch started from, `included` the sha256 of each ignored file that was copied in from
@@ -76,15 +74,13 @@ class Session:
     address: str | None = None  # how to get there again: a tmux pane, a background id
     conversations: tuple[str, ...] = ()  # all that it has had before the last start, the newest last
     ready: Oid | None = None  # the commit at which a human said that it is ready; it counts only there
-    included: dict[str, str] = field(default_factory=dict)
-    unknown: dict[str, Any] = field(default_factory=dict)  # keys of another version of wts
+    included: Mapping[str, str] = {}
+    unknown: Mapping[str, Any] = {}  # keys of another version of wts
 
     def to_record(self) -> bytes:
         """Return the bytes of session.json: one key a line, so that a shell hook can read it too."""
-        record = {
-            key.name: getattr(self, key.name) for key in dataclasses.fields(self) if key.name != "unknown"
-        }
-        record.update(self.unknown)
+        record = self._asdict()
+        record.update(record.pop("unknown"))
         record.update(
             schema=SCHEMA, worktree=str(self.worktree), created=iso(self.created), setup=self.setup.value
         )
@@ -95,7 +91,7 @@ class Session:
         """Read session.json; raise WtsError when it is not one."""
         try:
             record: dict[str, Any] = json.loads(content)
-            known = {key.name for key in dataclasses.fields(cls)} - {"unknown"}
+            known = {*cls._fields} - {"unknown"}
             values = {key: value for key, value in record.items() if key in known}
             values["worktree"] = Path(values["worktree"])
             values["created"] = datetime.fromisoformat(values["created"])
@@ -129,26 +125,34 @@ class Fact(NamedTuple):
     says: str
 
 
-@dataclass(frozen=True, slots=True)
-class StateNow:
+class StateNow(NamedTuple):
     """The state, since when (Unix seconds, None when unknown), the reason in words, and the facts that decided it.
 
     The reason of a session that waits is its question. `turn` is how many seconds the turn took that has just ended.
+    Two are equal when they say the same, whatever the evidence.
     """
 
     state: State
     since: float | None
     reason: str | None = None
-    facts: tuple[Fact, ...] = field(default=(), compare=False)
-    turn: float | None = field(default=None, compare=False)
+    facts: tuple[Fact, ...] = ()
+    turn: float | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, StateNow) and self[:3] == other[:3]
+
+    def __ne__(self, other: object) -> bool:  # a tuple has one of its own
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self[:3])
 
     def because(self, *facts: Fact) -> StateNow:
         """Return the same state with more evidence."""
-        return dataclasses.replace(self, facts=(*self.facts, *facts))
+        return self._replace(facts=(*self.facts, *facts))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Look(NamedTuple):
     """A session as it was seen at one moment: its record, its state, and git's facts.
 
     `status`, `ahead` and `behind` are None when git could not tell; `problem` then says why. Unknown is not absent.
@@ -158,14 +162,14 @@ class Look:
 
     session: Session
     now: StateNow
-    goal: str | None = None
-    said: str | None = None
-    attended: float = 0.0
     status: Status | None
     ahead: int | None
     behind: int | None
     landed: bool | None
     problem: str | None = None
+    goal: str | None = None
+    said: str | None = None
+    attended: float = 0.0
 
     @property
     def has_work_at_risk(self) -> bool | None:
@@ -188,8 +192,7 @@ class Blocker(NamedTuple):
     cure: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(NamedTuple):
     """What `wts list` found: the sessions, and everything beside them that wants to be known.
 
     `others` counts the worktrees that are not sessions, `current` names the session of the directory wts was

@@ -8,8 +8,8 @@ Whose events count is decided by process: a nested `claude` tells about itself a
 from __future__ import annotations
 
 import enum
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from worktree_sessions.model.events import Event
@@ -57,8 +57,7 @@ class Launch(NamedTuple):
     launcher: tuple[int, str] | None  # the process that will tell the exit: pid and start time
 
 
-@dataclass(slots=True)
-class Ask:
+class Ask(NamedTuple):
     """Something that was asked of the human: when last, when the tool it was about had ended."""
 
     at: float
@@ -67,15 +66,23 @@ class Ask:
     by_subagent: bool = False
 
 
-@dataclass(slots=True)
 class Heard:
-    """What one process told: the latest event of each kind, what it asked, the conversations it was on."""
+    """What one process told: the latest event of each kind, what it asked, the conversations it was on.
 
-    kinds: dict[str, Event] = field(default_factory=dict)
-    asks: dict[str, Ask] = field(default_factory=dict)
-    conversations: dict[str, float] = field(default_factory=dict)  # each with the latest start on it
-    goal: tuple[float, str] | None = None  # the first prompt
-    human: float = 0.0  # when a human last typed a prompt
+    Each conversation has the time of its latest start; `goal` is the first prompt, with its time, and `human` when a
+    human last typed one.
+    """
+
+    def __init__(
+        self,
+        kinds: dict[str, Event],
+        asks: dict[str, Ask],
+        conversations: dict[str, float],
+        goal: tuple[float, str] | None = None,
+        human: float = 0.0,
+    ) -> None:
+        self.kinds, self.asks, self.conversations = kinds, asks, conversations
+        self.goal, self.human = goal, human
 
     @property
     def last(self) -> float:
@@ -84,19 +91,19 @@ class Heard:
         return max(asked, max((event.at for event in self.kinds.values()), default=0.0))
 
 
-@dataclass(slots=True)
 class Told:
     """All that a session's log adds up to; begin with `Told()`."""
 
-    launch: Launch | None = None
-    exit: tuple[float, int] | None = None  # when, and the exit status of that launch
-    heard: dict[int | None, Heard] = field(default_factory=dict)
-    conversations: list[str] = field(default_factory=list)  # of earlier launches, the newest last
-    goal: tuple[float, str] | None = None  # the first prompt of an earlier launch
-    said: tuple[float, str] | None = None  # the last sentence of an earlier launch
-    looked: float = 0.0  # when a human last went to the session
-    latest: float = 0.0  # the latest time told
-    count: int = 0
+    def __init__(self) -> None:
+        self.launch: Launch | None = None
+        self.exit: tuple[float, int] | None = None  # when, and the exit status of that launch
+        self.heard: dict[int | None, Heard] = {}
+        self.conversations: list[str] = []  # of earlier launches, the newest last
+        self.goal: tuple[float, str] | None = None  # the first prompt of an earlier launch
+        self.said: tuple[float, str] | None = None  # the last sentence of an earlier launch
+        self.looked = 0.0  # when a human last went to the session
+        self.latest = 0.0  # the latest time told
+        self.count = 0
 
     def own(self) -> Heard:
         """Return what the process that was launched has told, or another that took up its conversation.
@@ -150,7 +157,7 @@ class Told:
 
     def _since_launch(self, pid: int | None) -> Heard:
         """What a process has told since the launch."""
-        heard, at = self.heard.get(pid, Heard()), self.launch.at if self.launch else 0.0
+        heard, at = self.heard.get(pid, Heard({}, {}, {})), self.launch.at if self.launch else 0.0
         return Heard(
             {kind: event for kind, event in heard.kinds.items() if event.at >= at},
             {key: ask for key, ask in heard.asks.items() if ask.at >= at},
@@ -223,7 +230,7 @@ def _add(told: Told, event: Event) -> None:
         case "looked":
             told.looked = max(told.looked, event.at)
         case _:
-            heard = told.heard.setdefault(event.pid, Heard())
+            heard = told.heard.setdefault(event.pid, Heard({}, {}, {}))
             _hear(heard, event)
             if len(told.heard) > PROCESSES_KEPT:
                 _forget_one(told)
@@ -238,7 +245,7 @@ def _launch(told: Told, event: Event) -> None:
         by=event.text("by"),
         host=event.text("host"),
         boot=event.text("boot"),
-        config=event.text("config"),
+        config=_path(event.text("config")),
         launcher=_process(event.fields.get("launcher")),
     )
     if launch == told.launch:
@@ -249,6 +256,14 @@ def _launch(told: Told, event: Event) -> None:
     told.said = said(own) or told.said
     told.launch, told.exit = launch, None
     told.heard = {pid: heard for pid, heard in told.heard.items() if heard.last >= launch.at}
+
+
+def _path(text: str | None) -> str | None:
+    """Return a text that can be a path; the system takes no NUL, and no lone surrogate but its own."""
+    try:
+        return None if text is None or b"\0" in os.fsencode(text) else text
+    except UnicodeEncodeError:
+        return None
 
 
 def _process(value: object) -> tuple[int, str] | None:
@@ -262,16 +277,14 @@ def _process(value: object) -> tuple[int, str] | None:
 def _hear(heard: Heard, event: Event) -> None:
     if event.name in ASKING:
         key = _key(event)
-        ask = heard.asks.setdefault(
-            key, Ask(event.at, question(event), by_subagent=bool(event.text("agent_id")))
-        )
-        ask.at = max(ask.at, event.at)
+        ask = heard.asks.get(key) or Ask(event.at, question(event), by_subagent=bool(event.text("agent_id")))
+        heard.asks[key] = ask._replace(at=max(ask.at, event.at))
         _forget_asks(heard)
         return
     if event.name in TOOL_ENDS:
         for key in (_key(event), *([""] if _is_mcp(event) else [])):
-            if key in heard.asks:
-                heard.asks[key].ended = max(heard.asks[key].ended, event.at)
+            if answered := heard.asks.get(key):
+                heard.asks[key] = answered._replace(ended=max(answered.ended, event.at))
     if event.text("agent_id"):
         return  # a subagent's events never change the session's state, but what it asks is asked of the human
     kind = kind_of(event)
@@ -320,18 +333,24 @@ def _forget_one(told: Told) -> None:
 
 def _move_back(told: Told, by: float) -> None:
     """Move all that was told back in time, as the clock was."""
+
+    def back(at: float) -> float:
+        return max(0.0, at - by)
+
     if told.launch:
-        told.launch = told.launch._replace(at=told.launch.at - by)
+        told.launch = told.launch._replace(at=back(told.launch.at))
     if told.exit:
-        told.exit = told.exit[0] - by, told.exit[1]
-    told.looked -= by
-    told.latest -= by
+        told.exit = back(told.exit[0]), told.exit[1]
+    told.looked = back(told.looked)
+    told.latest = back(told.latest)
     for heard in told.heard.values():
-        heard.human -= by
-        heard.kinds = {kind: event._replace(at=event.at - by) for kind, event in heard.kinds.items()}
-        heard.conversations = {one: at - by for one, at in heard.conversations.items()}
-        for ask in heard.asks.values():
-            ask.at, ask.ended = ask.at - by, ask.ended - by
+        heard.human = back(heard.human)
+        heard.goal = heard.goal and (back(heard.goal[0]), heard.goal[1])
+        heard.kinds = {kind: event._replace(at=back(event.at)) for kind, event in heard.kinds.items()}
+        heard.conversations = {one: back(at) for one, at in heard.conversations.items()}
+        heard.asks = {
+            key: ask._replace(at=back(ask.at), ended=back(ask.ended)) for key, ask in heard.asks.items()
+        }
 
 
 # -- in words ------------------------------------------------------------------------------------
@@ -395,17 +414,17 @@ def from_json(value: dict[str, Any]) -> Told:
     """Return what `to_json` was given; raise ValueError, KeyError or TypeError when it is something else."""
     if value["version"] != VERSION:
         raise ValueError("kept by another version")
-    return Told(
-        launch=_launch_from_json(value["launch"]),
-        exit=_pair(value["exit"]),
-        heard={pid: _heard_from_json(heard) for pid, heard in value["heard"]},
-        conversations=value["conversations"],
-        goal=_pair(value["goal"]),
-        said=_pair(value["said"]),
-        looked=value["looked"],
-        latest=value["latest"],
-        count=value["count"],
-    )
+    told = Told()
+    told.launch = _launch_from_json(value["launch"])
+    told.exit = _pair(value["exit"])
+    told.heard = {pid: _heard_from_json(heard) for pid, heard in value["heard"]}
+    told.conversations = value["conversations"]
+    told.goal = _pair(value["goal"])
+    told.said = _pair(value["said"])
+    told.looked = value["looked"]
+    told.latest = value["latest"]
+    told.count = value["count"]
+    return told
 
 
 def _launch_from_json(value: dict[str, Any] | None) -> Launch | None:
@@ -413,8 +432,7 @@ def _launch_from_json(value: dict[str, Any] | None) -> Launch | None:
 
 
 def _heard_to_json(heard: Heard) -> list[Any]:
-    asks = {key: [ask.at, ask.words, ask.ended, ask.by_subagent] for key, ask in heard.asks.items()}
-    return [heard.kinds, asks, heard.conversations, heard.goal, heard.human]
+    return [heard.kinds, heard.asks, heard.conversations, heard.goal, heard.human]
 
 
 def _heard_from_json(value: list[Any]) -> Heard:

@@ -117,27 +117,28 @@ def paint(text: str, ink: Ink, *, color: bool) -> str:
 
 # Whole escape sequences (ECMA-48), so that no "[31m" stays behind: CSI; OSC, DCS, SOS, PM and APC with their
 # content when they are closed (an open one loses only its introducer, or it could hide what follows); others.
-_ESCAPES = re.compile(
+# They are compiled when a text has something to clean: it takes 1 ms, and few have.
+_ESCAPES = (
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-~]"
 )
 # C0 and C1 controls with DEL, and the invisible ones: bidi marks and overrides, line separators, zero-width
 # characters, tags. The two joiners stay (Persian, Indic and emoji need them), and so does no other.
-_INVISIBLE = re.compile(
+_INVISIBLE = (
     "[\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
     "\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE = "[\ud800-\udfff]"
 
 
 def clean(text: str) -> str:
     """Return foreign text as one harmless line: a newline shows as \\n, a byte that is not UTF-8 as \\xff."""
     if text.isprintable():
         return text
-    text = _ESCAPES.sub("", text)
+    text = re.sub(_ESCAPES, "", text)
     text = re.sub(r"\r\n|[\n\r\v\f\x85\u2028\u2029]", r"\\n", text).replace("\t", " ")
-    return visible_bytes(_INVISIBLE.sub("", text))
+    return visible_bytes(re.sub(_INVISIBLE, "", text))
 
 
 def clean_lines(text: str) -> str:
@@ -147,7 +148,7 @@ def clean_lines(text: str) -> str:
 
 def visible_bytes(text: str) -> str:
     """Return the text with each byte that was not UTF-8 (a lone surrogate in Python) as \\xff."""
-    return _SURROGATE.sub(_visible_byte, text)
+    return re.sub(_SURROGATE, _visible_byte, text)
 
 
 def _visible_byte(match: re.Match[str]) -> str:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -122,7 +121,6 @@ class Shorten:
         return text if _cells(text) <= width else "…" + _fit(text[::-1], width - 1)[::-1]
 
 
-@dataclass(slots=True)
 class Column:
     """A column before it is drawn.
 
@@ -130,18 +128,19 @@ class Column:
     they get narrower, down to `least`.
     """
 
-    title: str
-    cells: list[Cell]
-    least: int
-    enough: int | None = None
-    shorten: Callable[[str, int], str] = Shorten.middle
-    right: bool = False
-    width: int = field(init=False)
-    need: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.width = max([_cells(self.title), *(cell.width for cell in self.cells)])
-        self.need = self.width if self.enough is None else min(self.width, self.enough)
+    def __init__(
+        self,
+        title: str,
+        cells: list[Cell],
+        least: int,
+        *,
+        enough: int | None = None,
+        shorten: Callable[[str, int], str] = Shorten.middle,
+        right: bool = False,
+    ) -> None:
+        self.title, self.cells, self.least, self.shorten, self.right = title, cells, least, shorten, right
+        self.width = max([_cells(title), *(cell.width for cell in cells)])
+        self.need = self.width if enough is None else min(self.width, enough)
 
 
 class Drawing(NamedTuple):
