@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import signal
@@ -38,7 +37,7 @@ def looked(*args: Any, attended: float = 0, **facts: Any) -> Look:
 
 def at_base(look: Look) -> Look:
     """Return the look with a branch that has never moved."""
-    return dataclasses.replace(look, session=dataclasses.replace(look.session, base=HEAD))
+    return look._replace(session=look.session._replace(base=HEAD))
 
 
 def seen(*sights: Sight, ago: float = 20 * MINUTE) -> Mark:
@@ -200,7 +199,7 @@ def test_other_files_are_told_and_the_same_are_not() -> None:
 
 def test_what_could_not_be_found_out_is_no_change() -> None:
     known = Sight(looked(1, "auth-api", State.WORKING, since=MINUTE, changed=2, landed=True), heard=NOW)
-    lost = Sight(dataclasses.replace(known.look, status=None, landed=None), heard=NOW)
+    lost = Sight(known.look._replace(status=None, landed=None), heard=NOW)
     before = seen(known)
     assert told(lost, since=before) == {}
     assert checkin.marked(before, [lost], NOW).sessions == before.sessions
@@ -223,7 +222,7 @@ def test_a_session_that_looks_finished_is_told_once_a_commit() -> None:
         looked(1, "auth-api", ahead=3, untracked=1),
         looked(1, "auth-api", ahead=0),
         looked(1, "auth-api", State.WORKING, ahead=3, since=MINUTE),
-        dataclasses.replace(looked(1, "auth-api", ahead=3), problem="HEAD is on main"),
+        looked(1, "auth-api", ahead=3)._replace(problem="HEAD is on main"),
     ):
         assert What.FINISHED + "*" not in told(Sight(at_base(unfinished), heard=NOW)).get("auth-api", [])
 

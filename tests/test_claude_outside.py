@@ -278,6 +278,14 @@ def test_the_registry_is_read_and_odd_files_in_it_are_passed_over(tmp_path: Path
     ]
 
 
+@pytest.mark.parametrize("odd", ["9" * 400, "1e300", "1e999", "NaN", "-1", "100000000000000", "true", '"7"'])
+def test_a_time_that_no_calendar_has_was_not_told(tmp_path: Path, odd: str) -> None:
+    (tmp_path / "sessions").mkdir()
+    (tmp_path / "sessions" / "7.json").write_text(f'{{"sessionId": "a", "cwd": "/w", "updatedAt": {odd}}}')
+    (entry,) = claude.registry(tmp_path)
+    assert entry.updated is None
+
+
 def test_a_transcript_tells_whether_a_conversation_can_be_resumed(tmp_path: Path) -> None:
     assert claude.conversation(tmp_path, ID) is Conversation.UNUSED
     transcript = tmp_path / "projects" / "-some-cut-path-1a2b3c" / f"{ID}.jsonl"

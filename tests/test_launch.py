@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import shutil
@@ -20,6 +19,7 @@ from tests.support.sessions import a_session, project_of
 from tests.support.stage import NAME, Stage, option
 from tests.support.tmux import Pane, tmux, windows
 from worktree_sessions.actions.launch import launch
+from worktree_sessions.errors import WtsError
 from worktree_sessions.model.session import State
 from worktree_sessions.outside import processes
 
@@ -108,14 +108,45 @@ def test_ctrl_c_is_claudes_and_the_launcher_lives_to_record_the_end(stage: Stage
 
 def test_ctrl_z_and_fg(stage: Stage) -> None:
     shell = stage.shell()
+    shell.type(f"{stage.stays({'prompt': 'Build it'})} wts new {NAME}")
+    stage.wait_for_state(State.WORKING)
+    shell.key("C-z")
+    shell.wait_for("Stopped")
+    stage.leave.touch()
+    assert stage.state() == (
+        State.INTERRUPTED,
+        "its process was stopped (Ctrl-Z); `fg` in its terminal lets it go on",
+    )
+    assert shell.run("fg") == 0
+    assert stage.state() == (State.ENDED, None)
+
+
+def test_a_claude_that_was_killed_behind_ctrl_z_has_failed_though_its_launcher_can_not_tell_yet(
+    stage: Stage,
+) -> None:
+    shell = stage.shell()
     shell.type(f"{stage.stays()} wts new {NAME}")
     stage.wait_for_state(State.IDLE)
     shell.key("C-z")
     shell.wait_for("Stopped")
-    stage.leave.touch()
-    assert stage.state()[0] is State.IDLE
-    assert shell.run("fg") == 0
-    assert stage.state() == (State.ENDED, None)
+    os.kill(stage.starts()[0]["pid"], signal.SIGKILL)
+    stage.wait_for_state(State.FAILED)
+    shell.run("fg")
+    assert stage.state() == (State.FAILED, "Claude was killed by SIGKILL")
+
+
+def test_where_the_start_can_not_be_written_down_claude_does_not_run(stage: Stage) -> None:
+    """On a full disk: else it would run on behind a session that seems parked, and could be started twice."""
+    session = a_session(stage.repo)
+    project_of(stage.repo).store.events_file(session.name).symlink_to("/dev/full")
+    stage.plays({"wait_for": str(stage.leave)})
+    try:
+        with pytest.raises(WtsError, match="No space left on device"):
+            launch(project_of(stage.repo), session)
+        started = stage.starts()
+        assert not [one for one in started if processes.look_up(one["pid"])]
+    finally:
+        stage.leave.touch()
 
 
 @pytest.mark.parametrize("unset", [(), ("TMUX", "TMUX_PANE")])
@@ -237,7 +268,7 @@ def test_a_moved_worktree_goes_on_with_its_conversation(stage: Stage) -> None:
     )
     newest, moved = stage.conversations()[1], stage.tmp_path / "moved"
     stage.repo.git("worktree", "move", str(stage.session().worktree), str(moved))
-    project_of(stage.repo).store.save(dataclasses.replace(stage.session(), worktree=moved))
+    project_of(stage.repo).store.save(stage.session()._replace(worktree=moved))
     assert shell.run("wts open 1") == 0
     start = stage.starts()[1]
     assert start["cwd"] == str(moved)

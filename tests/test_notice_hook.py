@@ -124,7 +124,7 @@ def test_a_question_reads_as_in_the_list(root: Path, tool: str, what: str) -> No
     [
         ("Elicitation", {"message": "Which account?"}, "Which account?"),
         ("Elicitation", {"message": ["odd"]}, "a question"),
-        ("StopFailure", {"error": "rate_limit"}, "the turn failed: rate_limit"),
+        ("StopFailure", {"error": "rate_limit"}, "the turn failed: rate limit"),
         ("StopFailure", {}, "the turn failed: unknown"),
         (
             "PermissionRequest",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import shlex
@@ -25,10 +24,11 @@ from tests.test_notifiers import Human, Server
 from worktree_sessions.actions import notify
 from worktree_sessions.actions.launch import prepare_plugin
 from worktree_sessions.model import settings
-from worktree_sessions.model.events import append_launch
+from worktree_sessions.model.events import append_exit, append_launch
 from worktree_sessions.model.session import Session
 from worktree_sessions.model.settings import File
 from worktree_sessions.outside import claude, locks, processes, tmux
+from worktree_sessions.outside.files import append_line
 from worktree_sessions.outside.notifiers import CHANNELS
 from worktree_sessions.views.notices import CURES
 
@@ -273,6 +273,23 @@ def test_a_turn_that_took_long_is_told_and_a_short_one_is_not(world: World) -> N
     assert len(world.told()) == 1
 
 
+def test_what_no_hook_ran_for_is_not_taken_for_told_by_claudes_terminal(world: World) -> None:
+    """One that stays for a question meets the end of another session's Claude."""
+    world.choose(channels=["terminal"], command="")
+    asks, dies = world.session("auth-frontend"), world.session("auth-backend")
+    project, now = project_of(world.repo), time.time()
+    row = {"v": 1, "t": now, "event": "StopFailure", "pid": world.claudes[0].pid, "error": "server_error"}
+    append_line(project.store.events_file(asks.name), json.dumps(row).encode())
+    by_claude = notify.run_once(project, by_hook=True)
+    assert [(one.matter, by_claude.deliveries[0].worked) for one in by_claude.news] == [("broken", True)]
+
+    killed = processes.look_up(world.claudes[1].pid)
+    assert killed is not None
+    append_exit(project.store.events_file(dies.name), now, killed, -9)
+    by_launcher = notify.run_once(project, by_hook=True)
+    assert [(one.matter, by_launcher.deliveries[0].worked) for one in by_launcher.news] == [("broken", False)]
+
+
 # -- nothing delays Claude, nothing is lost ----------------------------------------------------------
 
 
@@ -367,7 +384,7 @@ def server() -> Iterator[Server]:
 
 def in_pane(world: World, pane: tmux.Pane) -> Session:
     session = world.session()
-    placed = dataclasses.replace(session, place="tmux", address=str(pane))
+    placed = session._replace(place="tmux", address=str(pane))
     project_of(world.repo).store.save(placed)
     return placed
 
@@ -427,7 +444,7 @@ def test_notify_tells_what_is_due_and_by_which_channel(world: World, wts: Wts) -
     assert told.out == "1 auth-frontend needs you: may it run `make`?\n✓ command   the command succeeded\n"
     again = wts("notify")
     assert (again.status, again.out) == (6, "")
-    assert again.err == "error: there is nothing to tell\nhint: wts list\n"
+    assert again.err == "there is nothing new to tell\nhint: wts list\n"
     (world.root / "notify.json").unlink()
     data = wts("notify", "--json").json["data"]
     (one,) = data["told"]
@@ -450,7 +467,9 @@ def test_the_test_says_what_worked_and_cures_what_did_not(world: World, wts: Wts
 
     world.choose(channels=["tmux"], command="exit 1")
     none = wts("notify", "--test", "--json")
-    assert none.status == 1
+    assert (none.status, none.json["ok"]) == (1, False)
+    assert [error["code"] for error in none.json["errors"]] == ["not-told"]
+    assert "no channel worked" in none.err
     channels = none.json["data"]["channels"]
     assert [(one["channel"], one["worked"], bool(one["cure"])) for one in channels] == [
         ("tmux", False, True),

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worktree_sessions.model.events import Event
-from worktree_sessions.model.session import State, StateNow
+from worktree_sessions.model.session import Fact, State, StateNow
 from worktree_sessions.model.state import FRESH, LAG, Facts, verdict
 from worktree_sessions.model.told import fold, from_json, to_json
 from worktree_sessions.outside.claude import Registered
@@ -148,8 +148,8 @@ ASKED = event("PermissionRequest", 120, **CALL)
         ((PROMPT, event("Stop", 130), event("StopHeld", 131)), State.WORKING, 131, None),
         ((PROMPT, event("Stop", 130), event("StopHeld", 131), event("Stop", 140)), State.IDLE, 140, None),
         # limited, failed: by the kind of the error; overload is not a quota
-        ((PROMPT, event("StopFailure", 130, error="rate_limit")), State.LIMITED, 130, "rate_limit"),
-        ((PROMPT, event("StopFailure", 130, error="server_error")), State.FAILED, 130, "server_error"),
+        ((PROMPT, event("StopFailure", 130, error="rate_limit")), State.LIMITED, 130, "rate limit"),
+        ((PROMPT, event("StopFailure", 130, error="server_error")), State.FAILED, 130, "server error"),
         ((PROMPT, event("StopFailure", 130)), State.FAILED, 130, "the turn failed"),
         ((event("StopFailure", 105, error="rate_limit"), PROMPT), State.WORKING, 110, None),
         # ended; /clear and /resume end no process
@@ -246,7 +246,7 @@ def test_each_row_of_events(told: tuple[Event, ...], state: State, since: float,
         (
             (PROMPT, event("StopFailure", 130, error="rate_limit")),
             registered("idle", 131),
-            StateNow(State.LIMITED, 130, "rate_limit"),
+            StateNow(State.LIMITED, 130, "rate limit"),
         ),
     ],
 )
@@ -269,7 +269,7 @@ def test_idle_is_believed_once_it_lasts_since_a_failure_is_told_after_it() -> No
     assert of(*told, entry=idle, now=125 + LAG) == StateNow(State.WORKING, 110)
     assert of(*told, entry=idle, now=126 + LAG) == StateNow(State.INTERRUPTED, 125, BROKEN_OFF)
     failed = event("StopFailure", 125.035, error="rate_limit")
-    assert of(*told, failed, entry=idle, now=126 + LAG) == StateNow(State.LIMITED, 125.035, "rate_limit")
+    assert of(*told, failed, entry=idle, now=126 + LAG) == StateNow(State.LIMITED, 125.035, "rate limit")
 
 
 def test_a_registry_that_has_not_followed_yet_says_nothing_and_then_wins() -> None:
@@ -304,6 +304,12 @@ def test_an_exit_that_is_about_to_be_told_is_waited_for() -> None:
     assert verdict(told, gone._replace(will_be_told=False), created=CREATED).state is State.FAILED
 
 
+def test_a_stopped_claude_does_not_work_but_still_asks() -> None:
+    for told, state in (((), State.IDLE), ((PROMPT,), State.INTERRUPTED), ((PROMPT, ASKED), State.WAITING)):
+        facts = Facts(130, alive=True, is_stopped=True)
+        assert verdict(fold((launch(), started(), *told)), facts, created=CREATED).state is state
+
+
 def test_without_a_registry_nothing_lasts_for_ever() -> None:
     told = (launch(), started(), PROMPT)
     assert of(*told, now=110 + FRESH) == StateNow(State.WORKING, 110)
@@ -329,6 +335,52 @@ def test_a_clock_that_is_set_back_moves_what_was_told_before() -> None:
     told = (launch(5000), started(5001), event("UserPromptSubmit", 5010), event("Stop", 1000))
     assert of(*told) == StateNow(State.IDLE, 1000)
     assert of(*told, event("UserPromptSubmit", 1010)) == StateNow(State.WORKING, 1010)
+
+
+def test_two_states_that_say_the_same_are_equal_whatever_the_evidence() -> None:
+    plain, proven = (
+        StateNow(State.IDLE, 1),
+        StateNow(State.IDLE, 1, facts=(Fact("event", 1, "Stop"),), turn=2),
+    )
+    assert plain == proven
+    assert not plain != proven  # noqa: SIM202  # a tuple has an inequality of its own
+    assert len({plain, proven}) == 1
+    assert plain != StateNow(State.IDLE, 2)
+
+
+def test_a_clock_that_was_set_back_leaves_the_first_prompt_the_goal() -> None:
+    first, second = (
+        event("UserPromptSubmit", at, prompt=text) for at, text in ((5010, "first"), (1000, "second"))
+    )
+    assert fold((launch(5000), started(5001), first, second)).own().goal == (1000, "first")
+
+
+def test_one_event_of_a_far_future_leaves_every_time_one_that_a_calendar_has() -> None:
+    now = of(launch(), started(), event("UserPromptSubmit", 9e10), event("Stop", 120))
+    assert (now.state, now.since) == (State.IDLE, 120)
+    assert all(fact.at >= 0 for fact in now.facts)
+
+
+def test_while_a_clock_that_was_set_back_has_not_caught_up_the_registry_wins() -> None:
+    told = (launch(5000), started(5001), event("UserPromptSubmit", 5010))
+    assert of(*told, entry=registered("idle", 5020), now=1000).state is State.INTERRUPTED
+    assert of(*told, entry=registered("idle", 1000), now=1002).state is State.INTERRUPTED
+
+
+def test_a_question_that_was_approved_is_not_asked_again_by_the_next_one() -> None:
+    """What was approved may run for long: its tool's end is not told yet when something else is asked."""
+    approved = event("PermissionRequest", 120, agent_id="a1", tool_name="Bash", what="make")
+    told = (launch(), started(), PROMPT, approved, event("PermissionRequest", 150, **CALL))
+    assert of(*told, entry=registered("waiting", 150.02)) == StateNow(State.WAITING, 150, ASKS)
+    both = of(*told, entry=registered("waiting", 120.02))
+    assert both == StateNow(State.WAITING, 120, "may it run `make`? (and 1 more)")
+
+
+@pytest.mark.parametrize("odd", ["/a\0b", "/a\ud800b"])
+def test_a_directory_that_no_system_takes_was_not_told(odd: str) -> None:
+    told = fold((launch(config=odd),))
+    assert told.launch is not None
+    assert told.launch.config is None
 
 
 @pytest.mark.parametrize(

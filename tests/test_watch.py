@@ -119,6 +119,19 @@ def test_a_long_text_keeps_its_last_line_where_the_cure_is() -> None:
     assert lines[-7:] == ["line 0", "line 1", "line 2", "line 3", "…", "line 29", KEYS]
 
 
+def test_a_long_cure_goes_on_in_the_next_line_and_stays_whole_when_what_is_before_it_is_cut() -> None:
+    cure = "hint: commit it: git -C /home/ada/src/app.worktrees/auth-form add -A"
+    says = [*(f"line {number}" for number in range(9)), cure]
+    assert drawn(50, 12, says=says)[-7:-1] == [
+        "line 0",
+        "line 1",
+        "line 2",
+        "…",
+        "hint: commit it: git -C",
+        "/home/ada/src/app.worktrees/auth-form add -A",
+    ]
+
+
 def test_only_changed_lines_are_written_again_and_nothing_when_none_is() -> None:
     before = ["one", "two", "three"]
     assert repaint(before, before) == ""
@@ -275,6 +288,13 @@ def test_nothing_is_asked_and_no_process_started_while_nothing_changes(
     counted.since()
     assert not any(counted.watch.glance() for _ in range(50))
     assert counted.since() == {"looks": 0, "asks": 0, "processes": 0}
+
+
+def test_one_log_that_can_not_be_read_does_not_end_it(counted: Counted, repo: Repo) -> None:
+    project_of(repo).store.events_file("auth-form").mkdir()
+    counted.watch.look()
+    states = {look.session.name: look.now.state for look in counted.watch.listing.looks}
+    assert states == {"auth-form": State.UNKNOWN, "auth-mail": State.PARKED, "auth-docs": State.PARKED}
 
 
 def test_a_look_at_everything_comes_now_and_then_the_rarer_the_dearer(
@@ -554,7 +574,8 @@ def test_n_goes_to_the_tmux_window_of_the_one_that_waits_and_the_board_goes_on(
     stage.shell.run('tmux set-environment FAKE_CLAUDE_SCRIPT "$FAKE_CLAUDE_SCRIPT"')
     assert stage.shell.run("wts open 2 --tmux") == 0
     stage.begin("clear; wts watch")
-    stage.shows("2 auth-mail needs you", "> 1 auth-form parked")
+    asks = "2 auth-mail needs you"  # selected already when it asked before the board was drawn
+    eventually(lambda: asks in [row.removeprefix("> ") for row in stage.rows()], asks)
     stage.shell.key("n")
     eventually(lambda: stage.shell.says("#{window_active}") == "0", "the other window")
     stage.shows("> 2 auth-mail needs you", "1 auth-form parked")

@@ -62,7 +62,7 @@ def notice(event: str, data: dict[str, object], directory: str, seconds: float) 
     if data.get("agent_id"):
         return None
     if event == "StopFailure":
-        return f"the turn failed: {text_of(data, 'error') or 'unknown'}"
+        return f"the turn failed: {text_of(data, 'error').replace('_', ' ') or 'unknown'}"
     if event == "Stop" and not data.get("background_tasks") and not data.get("session_crons"):
         began = turn_began(directory, again=bool(data.get("stop_hook_active")))
         if began is not None and time.time() - began >= seconds:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
 from datetime import UTC, datetime
@@ -25,7 +24,7 @@ class Living:
         self.began = time.time() - minutes * MINUTE
         project = project_of(repo)
         made = a_session(repo, *words)
-        self.session: Session = dataclasses.replace(made, created=datetime.fromtimestamp(self.began, UTC))
+        self.session: Session = made._replace(created=datetime.fromtimestamp(self.began, UTC))
         project.store.save(self.session)
         self.log: Path = project.store.events_file(made.name)
         self.claude = processes.own_identity()

@@ -69,6 +69,11 @@ def running_claude(project: Project, session: Session) -> Process | None:
     return processes.look_up(entry.pid) if entry else None
 
 
+def told_of(project: Project, session: Session) -> Told:
+    """Return what a session's log adds up to: of one that can't be read nothing, as its state says."""
+    return _listen(project, session).told
+
+
 class Heard(NamedTuple):
     """What a session's log adds up to, what its living Claude has registered, and why the log can't be read."""
 
@@ -91,8 +96,9 @@ def _asked(
     told, entry, problem = heard
     source = "registry" if entry else "agents" if listed else None
     alive = _is_alive(told, entry)
-    will_be_told = not alive and told.launch is not None and _lives(told.launch.launcher)
-    facts = Facts(now, alive, entry or listed, source, processes.host(), boot, will_be_told)
+    will_be_told = not alive and told.launch is not None and _will_tell(told.launch.launcher)
+    stopped = bool(alive) and processes.is_stopped(told.own_pid() or 0)
+    facts = Facts(now, alive, entry or listed, source, processes.host(), boot, will_be_told, stopped)
     own = told.own()
     goal = told.goal or own.goal
     last = said(own) or told.said
@@ -108,8 +114,13 @@ def _asked(
     )
 
 
-def _lives(process: tuple[int, str] | None) -> bool:
-    return process is not None and processes.is_alive(Process(*process))
+def _will_tell(launcher: tuple[int, str] | None) -> bool:
+    """Return whether a launcher lives, and was not stopped together with its Claude (Ctrl-Z)."""
+    return (
+        launcher is not None
+        and processes.is_alive(Process(*launcher))
+        and not processes.is_stopped(launcher[0])
+    )
 
 
 def _is_alive(told: Told, entry: Registered | None) -> bool | None:

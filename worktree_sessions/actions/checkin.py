@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from worktree_sessions.actions.asking import told_of
 from worktree_sessions.actions.listing import list_sessions
 from worktree_sessions.actions.project import Project
 from worktree_sessions.errors import WtsError
@@ -123,19 +124,12 @@ def _load(path: Path) -> tuple[Mark, Unreadable | None]:
 
 def _sights(project: Project, mark: Mark, looks: Sequence[Look]) -> list[Sight]:
     commits = _ask_commits(project, mark, looks)
-    return [_sight(look, _told(project, look), commits.get(look.session.id)) for look in looks]
+    return [_sight(look, told_of(project, look.session), commits.get(look.session.id)) for look in looks]
 
 
 def _sight(look: Look, told: Told, commits: tuple[int, int] | None) -> Sight:
     own = told.own()
     return Sight(look, told.latest, tool_of(own), turn_of(own, look.now.state), commits)
-
-
-def _told(project: Project, look: Look) -> Told:
-    try:
-        return project.store.told(look.session.name)
-    except WtsError:  # the look says so: its state is unknown
-        return Told()
 
 
 def _ask_commits(project: Project, mark: Mark, looks: Sequence[Look]) -> dict[str, tuple[int, int]]:

@@ -6,7 +6,6 @@ to us. The terminal's Ctrl-C and Ctrl-Z are Claude's; a signal to the launcher i
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import signal
@@ -168,19 +167,25 @@ def launch(project: Project, session: Session, prompt: str | None = None) -> End
             at = time.time()  # before the first event
             child = signals.pass_on_to(lambda: _spawn(argv, cwd=worktree, env=env))
             identity = processes.look_up(child.pid) or Process(child.pid, "")
-            append_launch(
-                events,
-                at,
-                identity,
-                conversation=conversation,
-                config=claude.config_dir(),
-                launcher=processes.own_identity(),
-            )
+            try:
+                append_launch(
+                    events,
+                    at,
+                    identity,
+                    conversation=conversation,
+                    config=claude.config_dir(),
+                    launcher=processes.own_identity(),
+                )
+            except WtsError:  # nobody would know that it runs
+                child.kill()
+                child.wait()
+                terminal.repair()
+                raise
             forget(given.messages)
         status = child.wait()
+        if status < 0 or status > 128:
+            terminal.repair()
         append_exit(events, time.time(), identity, status)
-    if status < 0 or status > 128:
-        terminal.repair()
     if of_exit(status, at=0)[0] is State.FAILED:
         notify.kick(project)
     return Ended(status=status, heard=frozenset(signals.heard))
@@ -199,9 +204,7 @@ def remember(project: Project, session: Session, *, place: str, address: str | N
     """Write down where the session's Claude was last started; the caller holds the lock."""
     current = find_again(project, session)
     conversations = history_of(project, current)
-    changed = dataclasses.replace(
-        current, started=True, place=place, address=address, conversations=conversations
-    )
+    changed = current._replace(started=True, place=place, address=address, conversations=conversations)
     if changed != current:
         project.store.save(changed)
     return changed

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from worktree_sessions.actions.asking import ask_states
+from worktree_sessions.actions.asking import Asked, ask_states
 from worktree_sessions.actions.project import Project, open_project
 from worktree_sessions.errors import Busy, NothingToDo, WtsError
 from worktree_sessions.model import notices
@@ -64,7 +64,7 @@ class _Files:
 def run_once(project: Project, *, by_hook: bool = False) -> Outcome:
     """Tell what is due now. Whoever looks at the sessions anyway may call it, as often as it looks.
 
-    `by_hook` says that Claude's own terminal tells what is new, since a hook of ours has it do so.
+    `by_hook` says that Claude's own terminal tells what a hook told of, since one of ours has it do so.
     """
     settings = project.settings
     if not is_wanted(settings):
@@ -77,7 +77,7 @@ def run_once(project: Project, *, by_hook: bool = False) -> Outcome:
         return Outcome((), [], found.wake)
     pane = next(filter(None, (_pane(one.sight.session) for one in found.news)), None)
     notice = notices.notice_of(found.news, at, project=project.name)
-    is_told = by_hook and not any(one.again for one in found.news)
+    is_told = by_hook and all(one.sight.by_hook and not one.again for one in found.news)
     options = _options(settings, pane, by_hook=is_told)
     deliveries = notifiers.deliver(notice, settings.notify_channels, options)
     return Outcome(found.news, deliveries, _after(project, found, deliveries, at))
@@ -88,7 +88,7 @@ def tell(project: Project) -> Outcome:
     _with_channels(project)
     outcome = run_once(project)
     if not outcome.news:
-        raise NothingToDo("nothing-to-tell", "there is nothing to tell", hint="wts list")
+        raise NothingToDo("nothing-to-tell", "there is nothing new to tell", hint="wts list")
     return outcome
 
 
@@ -137,7 +137,16 @@ def _options(settings: Settings, pane: tmux.Pane | None, *, by_hook: bool = Fals
 def _look(project: Project) -> list[Sight]:
     sessions = project.store.load_all()[0]
     asked = ask_states(project, sessions)
-    return [Sight(session, one.now, one.said) for session, one in zip(sessions, asked, strict=True)]
+    return [
+        Sight(session, one.now, one.said, by_hook=_is_by_hook(one))
+        for session, one in zip(sessions, asked, strict=True)
+    ]
+
+
+def _is_by_hook(asked: Asked) -> bool:
+    """Return whether an event of Claude's made the state: not its registry, nor its end."""
+    facts = asked.now.facts
+    return asked.told.exit is None and bool(facts) and facts[0].source == "event"
 
 
 def _pane(session: Session) -> tmux.Pane | None:

@@ -59,7 +59,7 @@ def prompt_of(text: str) -> str:
     check_prompt(text)
     text = CONTROLS.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
     if not text:
-        raise UsageError("no-text", "there is nothing to send", hint="wts send 1 'the text'")
+        raise UsageError("no-text", "there is nothing to send", hint="wts send TARGET 'the text'")
     return text.encode("utf-8", "replace").decode()
 
 

@@ -7,14 +7,13 @@ and now and then, because nothing tells of a file that was edited by hand.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from worktree_sessions.actions.asking import ask_states, config_of
+from worktree_sessions.actions.asking import ask_states, config_of, told_of
 from worktree_sessions.actions.listing import list_sessions
 from worktree_sessions.actions.project import Project
 from worktree_sessions.model.ordering import order
@@ -102,7 +101,7 @@ class Watch:
         self.listing = list_sessions(self._project)
         while not self._are_all_there():
             self.listing = list_sessions(self._project)
-        self._follow([self._project.store.told(look.session.name) for look in self.listing.looks])
+        self._follow([told_of(self._project, look.session) for look in self.listing.looks])
 
     def _ask(self) -> None:
         """Ask for the states alone; git's facts stay as they were seen."""
@@ -117,10 +116,10 @@ class Watch:
             self.look()
             return
         again = [
-            dataclasses.replace(look, now=one.now, goal=one.goal, said=one.said, attended=one.attended)
+            look._replace(now=one.now, goal=one.goal, said=one.said, attended=one.attended)
             for look, one in zip(looks, asked, strict=True)
         ]
-        self.listing = dataclasses.replace(self.listing, looks=tuple(order(again)))
+        self.listing = self.listing._replace(looks=tuple(order(again)))
         self._follow([one.told for one in asked])
 
     def _are_all_there(self) -> bool:

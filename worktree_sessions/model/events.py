@@ -9,18 +9,20 @@ each known by its inode and its beginning, and what one writer wrote is read in 
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from worktree_sessions.errors import WtsError
+from worktree_sessions.outside.clock import told_time
 from worktree_sessions.outside.files import append_line
 from worktree_sessions.outside.processes import Process, boot, host
 
 MOVED_ASIDE = re.compile(r"events-(\d+)\.jsonl")
 BEGINNING = 32  # bytes of a part: they hold the time of its first event. An inode alone is given to another file again
+PIDS = 1 << 31  # no system counts its processes further
 LINE_BEGINS = b'{"v":'  # nowhere else in a line, where each quote within a text is escaped
 
 
@@ -43,7 +45,7 @@ class Event(NamedTuple):
     def number(self, key: str) -> int:
         """Return a field when it is a whole number, else 0."""
         value = self.fields.get(key)
-        return value if isinstance(value, int) else 0
+        return value if type(value) is int else 0
 
 
 class Reading(NamedTuple):
@@ -131,11 +133,11 @@ def parse(line: bytes) -> Event | None:
     """
     try:
         row = json.loads(line[max(0, line.rfind(LINE_BEGINS)) :])
-        at, name = float(row.pop("t")), str(row.pop("event"))
-        pid = row.pop("pid", None)
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        at, name, pid = told_time(row.pop("t")), str(row.pop("event")), row.pop("pid", None)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return Event(at, name, pid if isinstance(pid, int) else None, row) if math.isfinite(at) else None
+    is_pid = type(pid) is int and 0 < pid < PIDS
+    return None if at is None else Event(at, name, pid if is_pid else None, row)
 
 
 def append_launch(
@@ -170,5 +172,11 @@ def append_looked(path: Path, at: float) -> None:
 
 
 def _append(path: Path, row: dict[str, Any]) -> None:
-    if path.parent.is_dir():  # else the session was closed meanwhile, and its name may be another's soon
+    """Append a row; raise WtsError when that can't be done."""
+    if not path.parent.is_dir():
+        return  # the session was closed meanwhile, and its name may be another's soon
+    try:
         append_line(path, json.dumps({"v": 1, **row}).encode())
+    except OSError as error:
+        says = f"{path} can't be written to: {error.strerror}"
+        raise WtsError("bad-log", says, hint="make room, or write access, there") from error

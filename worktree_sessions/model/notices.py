@@ -40,11 +40,12 @@ class Attention(enum.Enum):
 
 
 class Sight(NamedTuple):
-    """A session as it was seen: its state, and the last sentence that its agent said."""
+    """A session as it was seen: its state, the last sentence that its agent said, whether a hook told the state."""
 
     session: Session
     now: StateNow
     said: str | None = None
+    by_hook: bool = False
 
 
 class Spell(NamedTuple):

@@ -40,8 +40,8 @@ class Facts(NamedTuple):
 
     `alive` tells whether its Claude runs, None when that can't be found out. `registered` is what a living one has
     registered of itself, and `source` where that was read: `registry`, `agents` (`claude agents --json`), or None with
-    neither. `host` and `boot` are those of this machine. `will_be_told` says that the launcher lives, so that the exit
-    of a Claude that is gone is just about to be told.
+    neither. `host` and `boot` are those of this machine. `will_be_told` says that the launcher runs, so that the exit
+    of a Claude that is gone is just about to be told, `is_stopped` that a living one does nothing (Ctrl-Z).
     """
 
     now: float
@@ -51,6 +51,7 @@ class Facts(NamedTuple):
     host: str | None = None
     boot: str | None = None
     will_be_told: bool = False
+    is_stopped: bool = False
 
 
 def verdict(told: Told, facts: Facts, *, created: float) -> StateNow:
@@ -84,14 +85,24 @@ def _of_launched(told: Told, launch: Launch, facts: Facts) -> StateNow:
         fact = Fact("event", at, f"exit of process {launch.pid} with status {status}")
         return StateNow(*of_exit(status, at=at), facts=(fact,))
     own = told.own()
-    by_events = _of_events(own, launch.at, answered=_answered(facts))
+    by_events = _of_events(own, launch.at, answered=_answered(own, facts))
     if not facts.alive:
         is_said = by_events.state is State.ENDED or facts.will_be_told
         return by_events if is_said else _of_vanished(told, launch, facts)
     living = Fact("process", facts.now, f"process {told.own_pid()} lives")
     if facts.registered is None:
-        return _of_events_alone(by_events, own, facts, launch.at).because(living)
-    return _corrected(by_events, own, facts.registered, facts, launch.at).because(living)
+        now = _of_events_alone(by_events, own, facts, launch.at).because(living)
+    else:
+        now = _corrected(by_events, own, facts.registered, facts, launch.at).because(living)
+    return _stopped(now, facts) if facts.is_stopped and now.state is State.WORKING else now
+
+
+def _stopped(now: StateNow, facts: Facts) -> StateNow:
+    """Return the state of a Claude that was stopped in its turn."""
+    reason = "its process was stopped (Ctrl-Z); `fg` in its terminal lets it go on"
+    return StateNow(State.INTERRUPTED, now.since, reason, facts=now.facts).because(
+        Fact("process", facts.now, "it is stopped")
+    )
 
 
 def of_exit(status: int, *, at: float) -> tuple[State, float, str | None]:
@@ -131,9 +142,8 @@ def _of_events(own: Heard, launched: float, *, answered: float) -> StateNow:
             return StateNow(state, event.at, reason, facts=(fact,), turn=_turn(own, event.at))
         case Kind.FAILED:
             error = event.text("error") or "the turn failed"
-            return StateNow(
-                State.LIMITED if error in LIMITS else State.FAILED, event.at, error, facts=(fact,)
-            )
+            state, reason = State.LIMITED if error in LIMITS else State.FAILED, error.replace("_", " ")
+            return StateNow(state, event.at, reason, facts=(fact,))
         case Kind.END:
             return StateNow(State.ENDED, event.at, facts=(fact,))
         case _:
@@ -199,13 +209,24 @@ def _turn(own: Heard, ended: float) -> float | None:
 # -- what else is known ----------------------------------------------------------------------------
 
 
-def _answered(facts: Facts) -> float:
-    """Return since when Claude waits for no answer, as its registry tells, whatever is heard later; 0 when it does."""
+def _answered(own: Heard, facts: Facts) -> float:
+    """Return until when all that was asked has its answer, as Claude's registry tells, whatever is heard later.
+
+    It waits no longer; or it waits anew, for what was asked just then. 0 when it tells of no answer.
+    """
     entry = facts.registered
     if entry is None or entry.updated is None:
         return 0.0
-    is_idle = entry.status == "idle" and facts.now - entry.updated > LAG
+    if entry.status == "waiting":
+        begun = entry.updated - LAG
+        return begun if any(ask.at > begun for ask in own.asks.values()) else 0.0
+    is_idle = entry.status == "idle" and _is_settled(entry.updated, facts)
     return entry.updated if is_idle or entry.status in ("busy", "shell") else 0.0
+
+
+def _is_settled(at: float, facts: Facts) -> bool:
+    """Return whether events and registry have followed what was at a time; one to come is of a clock set back."""
+    return abs(facts.now - at) > LAG
 
 
 def _corrected(told: StateNow, own: Heard, entry: Registered, facts: Facts, launched: float) -> StateNow:
@@ -216,7 +237,7 @@ def _corrected(told: StateNow, own: Heard, entry: Registered, facts: Facts, laun
     if facts.source == "agents":
         says += ": asked of `claude agents --json`, for want of its registry file"
     fact = Fact(facts.source or "registry", facts.now if entry.updated is None else at, says)
-    follows = (entry.updated is not None and entry.updated > last) or facts.now - last > LAG
+    follows = (entry.updated is not None and entry.updated > last) or _is_settled(last, facts)
     since = max(at, told.since or 0.0)
     match entry.status:
         case "busy" if told.state in (State.WORKING, State.BACKGROUND, State.ENDED):
@@ -227,7 +248,7 @@ def _corrected(told: StateNow, own: Heard, entry: Registered, facts: Facts, laun
             return StateNow(State.WORKING, since, facts=(fact, *told.facts))
         case "waiting" if told.state not in (State.WAITING, State.ENDED) and follows:
             return StateNow(State.WAITING, since, _asked_by_registry(entry), facts=(fact, *told.facts))
-        case "idle" if told.state in (State.WORKING, State.WAITING) and follows and facts.now - at > LAG:
+        case "idle" if told.state in (State.WORKING, State.WAITING) and follows and _is_settled(at, facts):
             reason = "its turn was broken off (Esc), or what it asked was refused"
             return StateNow(State.INTERRUPTED, since, reason, facts=(fact, *told.facts))
         case "idle" if told.state is State.STARTING:

@@ -136,7 +136,7 @@ def _kept(path: Path) -> tuple[Told, dict[str, int]]:
     try:
         kept = json.loads(path.read_bytes())
         return from_json(kept["told"]), {str(part): int(size) for part, size in kept["read"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         return Told(), {}
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, Unpack
 
 from worktree_sessions.outside import assets, environment, processes
+from worktree_sessions.outside.clock import told_time
 
 PROBE_SECONDS = 20.0
 AGENTS_SECONDS = 5.0
@@ -277,7 +278,6 @@ def _entry(pid: int, entry: Any) -> Registered | None:
         value = entry.get(key)
         return value if isinstance(value, str) and value else None
 
-    updated = entry.get("updatedAt")
     return Registered(
         pid=pid,
         conversation=conversation,
@@ -288,7 +288,7 @@ def _entry(pid: int, entry: Any) -> Registered | None:
         name=text("name"),
         version=text("version"),
         job=text("jobId"),
-        updated=updated / 1000 if isinstance(updated, int) else None,
+        updated=told_time(entry.get("updatedAt"), ticks=1000),
     )
 
 

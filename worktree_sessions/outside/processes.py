@@ -270,6 +270,12 @@ def is_alive(process: Process) -> bool:
     return look_up(process.pid) == process
 
 
+def is_stopped(pid: int) -> bool:
+    """Return whether a process was stopped (Ctrl-Z, SIGSTOP) and does nothing until it is continued; Linux only."""
+    fields = _stat(pid)
+    return fields is not None and fields[0] in (b"T", b"t")
+
+
 def is_there(pid: int) -> bool:
     """Return whether there is a process of this number: cheap enough to be asked all the time.
 
