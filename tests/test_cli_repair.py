@@ -255,7 +255,7 @@ def test_trust_json_and_its_withdrawal(repo: Repo, wts_inline: Wts) -> None:
 
 def test_trust_where_the_repository_asks_for_nothing(repo: Repo, wts_inline: Wts) -> None:
     result = wts_inline("trust")
-    assert (result.status, result.err) == (6, "error: the repository asks for no command\n")
+    assert (result.status, result.err) == (6, "the repository asks for no command\n")
 
 
 # -- setup -----------------------------------------------------------------------------------------

@@ -15,9 +15,11 @@ from tests.support.sessions import a_session, project_of
 from tests.support.stage import NAME, Stage, option
 from tests.support.tmux import windows
 from worktree_sessions.actions import reopen
+from worktree_sessions.actions.reopen import Reopened
 from worktree_sessions.actions.start import Place
 from worktree_sessions.errors import WtsError
 from worktree_sessions.model.session import State
+from worktree_sessions.views.attention import reopened_text
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
@@ -116,6 +118,13 @@ def test_who_does_not_begin_is_told(stage: Stage, does: str, reason: str) -> Non
     assert error is not None
     assert reason in error.message
     stage.leave.touch()
+
+
+def test_a_line_names_its_session_once(repo: Repo) -> None:
+    session = a_session(repo, "auth-a")
+    error = WtsError("ended-at-once", "session 1, auth-a: Claude ended at once", hint="wts why 1")
+    line = reopened_text(Reopened(session, error), color=False)
+    assert line == "✗ session 1, auth-a: not started: Claude ended at once (wts why 1)"
 
 
 def test_it_asks_once_and_only_on_a_terminal(stage: Stage, wts: Wts) -> None:

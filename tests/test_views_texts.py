@@ -6,7 +6,8 @@ import io
 
 import pytest
 
-from worktree_sessions.errors import Exit, Refused, UsageError, WtsError
+from tests.conftest import Wts
+from worktree_sessions.errors import Exit, NothingToDo, Refused, UsageError, WtsError
 from worktree_sessions.views.errors import error_text, warning_text
 from worktree_sessions.views.prompt import confirm
 from worktree_sessions.views.receipts import Receipt, dry_run_text, receipt_text
@@ -34,6 +35,19 @@ def test_an_error_says_what_then_the_details_then_the_cure() -> None:
 def test_an_error_colours_only_its_labels() -> None:
     text = error_text(WtsError("x", "broken", hint="wts doctor"), color=True)
     assert text == "\x1b[1;31merror:\x1b[0m broken\n\x1b[1;36mhint:\x1b[0m wts doctor"
+
+
+def test_that_there_is_nothing_to_do_is_no_error() -> None:
+    text = error_text(NothingToDo("nobody-waits", "no session needs you", hint="wts list"), color=False)
+    assert text == "no session needs you\nhint: wts list"
+
+
+@pytest.mark.parametrize(
+    ("word", "says"), [("nexxt", "no command 'nexxt'; did you mean wts next?"), ("zzz", "no command 'zzz'")]
+)
+def test_a_command_that_there_is_not_is_named_with_its_neighbour(wts: Wts, word: str, says: str) -> None:
+    answer = wts(word)
+    assert (answer.status, answer.err) == (2, f"error: {says}\nhint: wts --help\n")
 
 
 def test_an_error_without_a_cure_is_one_line() -> None:

@@ -339,11 +339,36 @@ def test_only_the_last_that_were_ignored_are_shown_and_the_others_counted(scene:
         f"Read: f{n}.py" for n in range(3, IGNORED_SHOWN + 3)
     ]
     assert told["ignored_before"] == 3
-    lines = scene.text()
-    assert lines[lines.index("ignored") + 1] == f"  and 3 before these: wts why {NAME} --events"
+
+
+def test_events_that_were_ignored_for_one_reason_share_a_row_and_only_the_last_rows_are_shown(
+    scene: Scene,
+) -> None:
+    scene.begin()
+    for number in range(IGNORED_SHOWN + 2):
+        fields = {"agent_id": "a1"} if number % 2 else {"pid": NESTED}
+        for part in "ab":
+            scene.tell(400 - number, "PostToolUse", tool_name="Read", what=f"{number}{part}.py", **fields)
+    rows = re.findall(r"^  \S.*(?:\n {12}.*)*", "\n".join(scene.text()).split("\nignored\n")[1], re.MULTILINE)
+    first, second, *others = (" ".join(row.split()) for row in rows[: IGNORED_SHOWN + 1])
+    assert first == f"and 4 before these: wts why {NAME} --events"
+    assert second == (
+        f"{scene.clock(398)} PostToolUse (Read: 2b.py), like the one before it: "
+        f"it came from process {NESTED}, which is not the session's Claude"
+    )
+    assert others[0].endswith(
+        "(Read: 3b.py), like the one before it: a subagent's events do not change the session's state"
+    )
+    assert len(others) == IGNORED_SHOWN - 1
 
 
 # -- the log ---------------------------------------------------------------------------------------
+
+
+def test_how_many_events_is_asked_of_the_log_alone(scene: Scene) -> None:
+    answer = scene.wts("why", NAME, "-n", "3")
+    assert (answer.status, answer.out) == (2, "")
+    assert answer.err == f"error: -n goes with --events\nhint: wts why {NAME} --events -n 3\n"
 
 
 def test_the_log_shows_the_last_events_with_time_process_name_and_what(scene: Scene) -> None:

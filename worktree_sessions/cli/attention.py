@@ -13,7 +13,7 @@ from worktree_sessions.errors import UsageError
 @click.command("next")
 @click.option("--peek", is_flag=True, help="Only say who it is, and what is asked.")
 @click.option(
-    "--done", is_flag=True, help="Also go to who broke or ended a turn and was not looked at since."
+    "--done", is_flag=True, help="Also those that broke or ended a turn, and that you have not gone to since."
 )
 @json_option
 @pass_app
@@ -31,13 +31,11 @@ def next_command(app: App, peek: bool, done: bool) -> None:
     if peek:
         app.answer(
             lambda: next_facts(project, callers, None),
-            lambda screen: caller_text(callers, color=screen.colors_answer),
+            lambda screen: caller_text(callers, width=screen.width, color=screen.colors_answer),
         )
         return
-    session = callers[0].session
-    app.screen.story(
-        caller_text(callers, color=app.screen.colors_story)
-    )  # an attached terminal shows only Claude
+    session, screen = callers[0].session, app.screen  # told before: an attached terminal shows only Claude
+    screen.story(caller_text(callers, width=screen.width, color=screen.colors_story))
     gone = attention.go(project, session)
     app.answer_receipt(lambda: next_facts(project, callers, gone), gone_receipt(session, gone))
 

@@ -24,14 +24,14 @@ PHASES: dict[str, dict[str, Entry]] = {
     "Morning": {
         "new": Entry("morning", "Make a session: branch, worktree, Claude inside."),
         "adopt": Entry("morning", "Take over a worktree that was made by hand."),
-        "open": Entry("morning", "Go to a session's Claude, or resume it."),
+        "open": Entry("morning", "Go to a session's Claude, or resume it; --all after a restart."),
     },
     "Working": {
         "list": Entry("working", "Show every session and its state (also: ls, or plain wts)."),
         "why": Entry("working", "Show why a session is in its state: the facts."),
         "next": Entry("attention", "Go to the session that has waited longest for you."),
-        "watch": Entry("board", "Show the sessions live."),
-        "check-in": Entry("checkin", "Show what changed since the last check-in."),
+        "watch": Entry("board", "Show the list live, with keys."),
+        "check-in": Entry("checkin", "Show what is new since the last check-in."),
         "send": Entry("attention", "Give a session's Claude a prompt."),
         "notify": Entry("notices", "Tell who needs you; --test tries every channel."),
         "statusline": Entry("checkin", "Print one line, for Claude's status line or a prompt."),
@@ -89,10 +89,8 @@ class Phases(click.Group):
             import difflib
 
             near = difflib.get_close_matches(args[0], [*ENTRIES, *ALIASES], n=1)
-            cure = f"wts {near[0]}" if near else "wts --help"
-            raise click.UsageError(
-                f"no command {args[0]!r}; did you mean {cure}?" if near else str(error), ctx
-            ) from error
+            meant = f"; did you mean wts {near[0]}?" if near else ""
+            raise click.UsageError(f"no command {args[0]!r}{meant}", ctx) from error
         ctx.ensure_object(App).command = command.name or name or "wts" if command else "wts"
         return name, command, rest
 

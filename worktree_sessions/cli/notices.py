@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from worktree_sessions.cli.app import App, json_option, pass_app
-from worktree_sessions.errors import Exit
+from worktree_sessions.errors import Exit, WtsError
+
+if TYPE_CHECKING:
+    from worktree_sessions.outside.notifiers import Delivery
 
 
 @click.command("notify")
@@ -30,18 +35,24 @@ def notify_command(app: App, test: bool, from_hook: bool, by_terminal: bool) -> 
         return Exit.DONE
     if test:
         tried = notify.test(app.project())
-        app.answer(
-            lambda: views.test_facts(tried),
-            lambda screen: views.test_text(tried, color=screen.colors_answer),
-        )
-        return _status(any(one.worked for one in tried))
+        text = views.test_text(tried, color=app.screen.colors_answer)
+        return _answer(app, tried, views.test_facts(tried), text)
     outcome = notify.tell(app.project())
-    app.answer(
-        lambda: views.outcome_facts(outcome),
-        lambda screen: views.outcome_text(outcome, time.time(), color=screen.colors_answer),
-    )
-    return _status(any(one.worked for one in outcome.deliveries))
+    text = views.outcome_text(outcome, time.time(), color=app.screen.colors_answer)
+    return _answer(app, outcome.deliveries, views.outcome_facts(outcome), text)
 
 
-def _status(worked: bool) -> int:
-    return Exit.DONE if worked else Exit.FAILED
+def _answer(app: App, deliveries: Sequence[Delivery], facts: Mapping[str, Any], text: str) -> int:
+    """Print what became of the notice in each channel; that none took it is an error."""
+    from worktree_sessions.views.errors import error_text
+
+    worked = any(one.worked for one in deliveries)
+    none = WtsError("not-told", "no channel worked", hint="each has its cure; which are tried: wts config")
+    if app.json:
+        app.answer_json(facts, *([] if worked else [none]))
+    else:
+        app.screen.answer(text)
+    if worked:
+        return Exit.DONE
+    app.screen.story(error_text(none, color=app.screen.colors_story))
+    return none.exit

@@ -8,6 +8,9 @@ import click
 
 from worktree_sessions.cli.app import App, json_option, pass_app
 from worktree_sessions.cli.quick import show_list, show_path
+from worktree_sessions.errors import UsageError
+
+LAST_EVENTS = 50  # of a log, unless -n says how many
 
 
 @click.command("list")
@@ -29,13 +32,12 @@ def list_command(app: App) -> None:
     "-n",
     "count",
     type=click.IntRange(min=1),
-    default=50,
     metavar="N",
-    help="Only the last N events; 50 unless said.",
+    help=f"With --events: the last N; {LAST_EVENTS} unless said.",
 )
 @json_option
 @pass_app
-def why_command(app: App, target: str, events: bool, count: int) -> None:
+def why_command(app: App, target: str, events: bool, count: int | None) -> None:
     """Show why TARGET is in its state: the facts that decided it, and the events that were ignored.
 
     Without a TARGET it is the session of this directory. The state is the one that wts list shows.
@@ -44,6 +46,9 @@ def why_command(app: App, target: str, events: bool, count: int) -> None:
     from worktree_sessions.actions.why import explain, log_of
     from worktree_sessions.views import why as views
 
+    if count and not events:
+        raise UsageError("usage", "-n goes with --events", hint=f"wts why {target} --events -n {count}")
+    count = count or LAST_EVENTS
     project = app.project()
     session = find_session(project, target)
     if events:

@@ -15,26 +15,27 @@ from worktree_sessions.model import words
 from worktree_sessions.model.session import Session, State
 from worktree_sessions.views.console import Ink, clean, paint
 from worktree_sessions.views.jsonout import error_json, session_json
-from worktree_sessions.views.listing import FACES
+from worktree_sessions.views.listing import FACES, painted
 from worktree_sessions.views.receipts import Receipt
 from worktree_sessions.views.sessions import title
+from worktree_sessions.views.why import INDENT, paragraph
 
 
-def caller_text(callers: Sequence[Caller], *, color: bool) -> str:
+def caller_text(callers: Sequence[Caller], *, width: int, color: bool) -> str:
     """Return who comes next: number, name, state, since when, and the question; and how many more wait."""
     first = callers[0]
     now = first.asked.now
     about = now.reason if now.state in (State.WAITING, State.FAILED, State.LIMITED) else first.asked.said
-    lines = [paint(clean(f"{title(first.session)}: {_state(first)}"), Ink.STRONG, color=color)]
-    lines += [f"  {clean(about)}"] if about else []
+    lines = [f"{clean(title(first.session))}: {_state(first, color=color)}", *paragraph(about, width)]
     if len(callers) > 1:
-        lines.append(paint(f"  and {len(callers) - 1} more", Ink.FAINT, color=color))
+        lines.append(paint(f"{INDENT}and {len(callers) - 1} more", Ink.FAINT, color=color))
     return "\n".join(lines)
 
 
-def _state(caller: Caller) -> str:
+def _state(caller: Caller, *, color: bool) -> str:
+    face = FACES[caller.asked.now.state]
     age = f" {words.age(time.time() - caller.since)}" if caller.since else ""
-    return f"{FACES[caller.asked.now.state].word}{age}"
+    return painted(f"{face.symbol} {face.word}", face.style if color else "") + age
 
 
 def gone_receipt(session: Session, gone: Gone) -> Receipt:
@@ -75,8 +76,9 @@ def reopened_text(one: Reopened, *, color: bool) -> str:
     if one.error is None:
         return f"{paint('✓', Ink.DONE, color=color)} {clean(title(one.session))}: started"
     hint = f" ({one.error.hint})" if one.error.hint else ""
-    says = f"not started: {one.error.message}{hint}"
-    return f"{paint('✗', Ink.ERROR, color=color)} {clean(f'{title(one.session)}: {says}')}"
+    who = f"{title(one.session)}: "
+    says = f"{who}not started: {one.error.message.removeprefix(who)}{hint}"
+    return f"{paint('✗', Ink.ERROR, color=color)} {clean(says)}"
 
 
 def reopened_facts(done: Sequence[Reopened], place: str) -> dict[str, Any]:

@@ -18,9 +18,10 @@ from worktree_sessions.model.session import Listing, Look
 from worktree_sessions.outside.terminal import Size
 from worktree_sessions.views.console import Ink, clean, paint
 from worktree_sessions.views.jsonout import Json, moment, session_json
-from worktree_sessions.views.listing import FACES, TELLING, Shorten, draw, one_line
+from worktree_sessions.views.listing import FACES, TELLING, Shorten, draw, one_line, wrapped
 
 GUTTER = 3  # columns in front of the table, for the marks of a row
+SAYS_LINES = 4  # of one line that the board says: a command that cures is of no use when it is cut
 SELECTED, READY = ">", "✓"
 KEYS = "↑↓ select · Enter open · n next · c close · r ready · ? keys · q quit"
 HELP = (
@@ -51,7 +52,7 @@ def board_lines(
     """Return the board, at most as many lines as the terminal has."""
     drawn = draw(listing, now=now, width=max(1, size.columns - GUTTER), color=color, home=home)
     foot = [paint(Shorten.end(pose.foot, size.columns), Ink.FAINT, color=color)]
-    says = [Shorten.end(clean(line), size.columns) for line in _at_most(pose.says, size.lines // 2)]
+    says = _spoken(pose.says, size.columns, size.lines // 2)
     room = max(1, size.lines - len(says) - len(foot))
     head = [" " * GUTTER + line for line in drawn.head][: room - 1 if listing.looks else room]
     blocks = [
@@ -64,11 +65,16 @@ def board_lines(
     return [*body, *[""] * (room - len(body)), *says, *foot][: size.lines]
 
 
-def _at_most(lines: list[str], most: int) -> list[str]:
-    """Return the first lines and the last one, which is the cure or the way back."""
-    if len(lines) <= most:
-        return lines
-    return [*lines[: most - 2], "…", lines[-1]] if most > 2 else lines[:most]
+def _spoken(says: Sequence[str], columns: int, most: int) -> list[str]:
+    """Return what is said in lines that fit, at most so many: the first, and the last, the cure or the way back."""
+    if not says:
+        return []
+    *parts, cure = (wrapped(clean(line), columns, most=SAYS_LINES) for line in says)
+    first = [line for part in parts for line in part]
+    room = most - len(cure)
+    if len(first) > room:
+        first = [*first[: max(1, room - 1)], "…"]
+    return [*first, *cure][:most]
 
 
 def _marked(block: list[str], look: Look, pose: Pose, *, color: bool) -> list[str]:

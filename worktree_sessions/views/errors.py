@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from worktree_sessions.errors import WtsError
+from worktree_sessions.errors import NothingToDo, WtsError
 from worktree_sessions.views.console import Ink, clean, paint
 
 MOST_DETAILS = 20
 
 
 def error_text(error: WtsError, *, color: bool) -> str:
-    """Return an error as text for stderr: `error: sentence`, details, `hint: cure`."""
-    lines = [f"{paint('error:', Ink.ERROR, color=color)} {clean(error.message)}"]
+    """Return an error as text for stderr: `error: sentence`, details, `hint: cure`; nothing to do is no error."""
+    label = "" if isinstance(error, NothingToDo) else paint("error:", Ink.ERROR, color=color) + " "
+    lines = [label + clean(error.message)]
     lines += [f"  {clean(detail)}" for detail in error.details[:MOST_DETAILS]]
     left = len(error.details) - MOST_DETAILS
     if left > 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
@@ -31,14 +32,14 @@ def why_text(why: Why, *, width: int, color: bool) -> str:
     head = f"{clean(title(look.session))}: {_inked(f'{face.symbol} {face.word}', face.style, color=color)}"
     if now.since is not None:
         head += f" since {clock(now.since, why.at)} ({words.age(why.at - now.since)})"
-    parts = [[head, *_paragraph(now.reason, width)]]
+    parts = [[head, *paragraph(now.reason, width)]]
     facts = [(clock(fact.at, why.at), fact.source, one_line(fact.says)) for fact in why.facts]
     parts.append(_section("facts", _table(facts, width), color=color))
     if why.ignored:
         parts.append(_section("ignored", _ignored(why, width), color=color))
     said = f'"{look.said}"' if look.said else None
     for label, text in (("goal", look.goal), ("said", said)):
-        if lines := _paragraph(text, width):
+        if lines := paragraph(text, width):
             parts.append(_section(label, lines, color=color))
     parts.append(
         _section("conversations", [f"{INDENT}{clean(one)}" for one in why.conversations], color=color)
@@ -102,14 +103,18 @@ def _command(session: Session) -> str:
 
 
 def _ignored(why: Why, width: int) -> list[str]:
-    shown = why.ignored[-IGNORED_SHOWN:]
-    before = len(why.ignored) - len(shown)
+    """Return a row for the last of each run of events that were ignored for one reason; the last runs only."""
+    runs = [list(run) for _, run in itertools.groupby(why.ignored, key=lambda one: one.why)]
+    before = sum(map(len, runs[:-IGNORED_SHOWN]))
     more = f"{INDENT}and {before} before these: {_command(why.look.session)} --events"
-    return [*([more] if before else []), *_table([_ignored_row(one, why.at) for one in shown], width)]
+    rows = [_ignored_row(run, why.at) for run in runs[-IGNORED_SHOWN:]]
+    return [*([more] if before else []), *_table(rows, width)]
 
 
-def _ignored_row(one: Ignored, now: float) -> tuple[str, ...]:
-    return clock(one.event.at, now), f"{one_line(worded(one.event))}: {one.why}"
+def _ignored_row(run: Sequence[Ignored], now: float) -> tuple[str, ...]:
+    *earlier, last = run
+    like = f", like the {'one' if len(earlier) == 1 else len(earlier)} before it" if earlier else ""
+    return clock(last.event.at, now), f"{one_line(worded(last.event))}{like}: {last.why}"
 
 
 def _section(label: str, lines: Iterable[str], *, color: bool) -> list[str]:
@@ -120,8 +125,8 @@ def _inked(text: str, style: str, *, color: bool) -> str:
     return painted(text, style) if color else text
 
 
-def _paragraph(text: str | None, width: int) -> list[str]:
-    """Return a text below an indent, in a few lines at most; none without a text."""
+def paragraph(text: str | None, width: int) -> list[str]:
+    """Return the harmless text below an indent, in a few lines at most; none without a text."""
     lines = wrapped(one_line(text), max(LEAST, width - len(INDENT)), most=LONGEST_TEXT)
     return [f"{INDENT}{line}" for line in lines if line]
 
