@@ -574,6 +574,7 @@ def test_the_launcher_leaves_what_is_to_be_started_when_somebody_is_to_be_told(
     assert kick.exists() == is_left
     if is_left:
         argv = json.loads(kick.read_bytes())
-        assert argv[-2:] == ["notify", "--from-hook"]
-        done = subprocess.run([*argv[:-2], "path", "1"], cwd="/", capture_output=True, check=True)
+        program, told = argv[: argv.index("notify")], argv[argv.index("notify") :]
+        assert told == ["notify", "--from-hook", *(["--by-terminal"] if not settings else [])]  # by its bell
+        done = subprocess.run([*program, "path", "1"], cwd="/", capture_output=True, check=True)
         assert os.fsdecode(done.stdout).strip() == str(session.worktree)
