@@ -395,12 +395,14 @@ def said(heard: Heard) -> tuple[float, str] | None:
 
 
 def to_json(told: Told) -> dict[str, Any]:
-    """Return it as JSON can hold it."""
+    """Return it as JSON can hold it, the same for the same facts in whatever order they were told."""
     return {
         "version": VERSION,
         "launch": told.launch and told.launch._asdict(),
         "exit": told.exit,
-        "heard": [[pid, _heard_to_json(heard)] for pid, heard in told.heard.items()],
+        "heard": [
+            [pid, _heard_to_json(told.heard[pid])] for pid in sorted(told.heard, key=lambda pid: pid or 0)
+        ],
         "conversations": told.conversations,
         "goal": told.goal,
         "said": told.said,
