@@ -414,6 +414,12 @@ def traces(common_dir: Path, branches: Iterable[BranchName]) -> list[str]:
     return [*(f"{common_dir}/{ref}" for ref in refs), *marks]
 
 
+def git_dir_of(worktree: Path) -> Path:
+    """Return the git directory of a linked worktree, without a process; raise OSError when that can't be read."""
+    words = os.fsdecode((worktree / ".git").read_bytes()).removesuffix("\n")
+    return worktree / words.removeprefix("gitdir: ")  # git 2.48 may write it relative
+
+
 def open_operation(git_dir: Path) -> str | None:
     """Return the git operation that is open in a worktree (rebase, merge, ...), or None."""
     for marker, name in OPEN_OPERATIONS.items():

@@ -1,0 +1,1 @@
+"""Measurements: scripts that run by themselves, and what tests borrow of them."""
