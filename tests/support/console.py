@@ -38,7 +38,7 @@ BLOCK = re.compile(
 
 # What varies, and what it is compared as.
 VARYING = (
-    (re.compile(r"\d{8}T\d{6}Z-([a-z-]+-)?[0-9a-f]{6}(?![0-9a-f])"), "<id>"),
+    (re.compile(r"\d{8}T\d{6,12}Z-([a-z-]+-)?[0-9a-f]{6}(?![0-9a-f])"), "<id>"),
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "<uuid>"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+00:00|Z)"), "<date>"),
     (re.compile(r"\d{8}T\d{6,12}Z?"), "<stamp>"),

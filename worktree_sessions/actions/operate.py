@@ -11,11 +11,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 
+from worktree_sessions.actions import moving
 from worktree_sessions.actions.project import Project
 from worktree_sessions.actions.steps import KINDS
 from worktree_sessions.errors import Refused, WtsError
@@ -50,6 +51,7 @@ def carry_out(project: Project, make_plan: Callable[[], Plan]) -> Operation:
             plan = make_plan()
             _refuse_on_stuck(settled, plan)
             operation = Operation(id=_new_id(plan), plan=plan)
+            moving.pin(project, operation)
             journal = _running_dir(project) / f"{operation.id}.jsonl"
             files.replace_file(journal, to_header(operation.id, plan) + b"\n")
             return _run(project, operation, journal)
@@ -188,7 +190,7 @@ def _as_wts_error(error: WtsError | OSError, operation: Operation, *, is_clean: 
 
 
 def _new_id(plan: Plan) -> str:
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    stamp = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S%fZ}"  # they sort in the order in which they were done
     return f"{stamp}-{plan.verb}-{os.urandom(3).hex()}"
 
 

@@ -14,13 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from worktree_sessions.actions import hooksteps, precious, snapshot
+from worktree_sessions.actions import hooksteps, moving, precious, snapshot
 from worktree_sessions.actions.project import Project, registered
 from worktree_sessions.errors import WtsError
-from worktree_sessions.model.operation import Args, Step
+from worktree_sessions.model.operation import Args, RefMove, Step
 from worktree_sessions.model.session import Session
 from worktree_sessions.outside import files, processes
-from worktree_sessions.outside.git import Git, GitError, Oid, Ref, at_top, full
+from worktree_sessions.outside.git import BranchName, Git, GitError, Oid, Ref, at_top, full
 
 
 class Kind(NamedTuple):
@@ -45,7 +45,7 @@ def _leave(_: Project, __: Args) -> None:
 
 
 def create_ref(ref: Ref, oid: Oid, says: str) -> Step:
-    return Step("create-ref", says, {"ref": ref, "oid": oid})
+    return Step("create-ref", says, {"ref": ref, "oid": oid}, RefMove(ref, None, oid))
 
 
 def _do_create_ref(project: Project, args: Args) -> None:
@@ -63,7 +63,7 @@ def _undo_create_ref(project: Project, args: Args) -> None:
 
 def delete_branch(ref: Ref, oid: Oid, says: str) -> Step:
     """Delete a branch that still stands at `oid`; one that has moved meanwhile is kept."""
-    return Step("delete-branch", says, {"ref": ref, "oid": oid})
+    return Step("delete-branch", says, {"ref": ref, "oid": oid}, RefMove(ref, oid, None))
 
 
 def pin_branch(session: Session, stood: Oid, keeper: Ref, says: str) -> Step:
@@ -84,9 +84,9 @@ def _do_pin_branch(project: Project, args: Args) -> None:
 
 def add_worktree(path: Path, start: Oid, *, branch: str | None, new_branch: str | None, says: str) -> Step:
     """Add a worktree at `start`: on a new branch, on an existing one, or (with neither) detached."""
-    return Step(
-        "add-worktree", says, {"path": str(path), "start": start, "branch": branch, "new_branch": new_branch}
-    )
+    args = {"path": str(path), "start": start, "branch": branch, "new_branch": new_branch}
+    made = RefMove(full(BranchName(new_branch)), None, start) if new_branch else None
+    return Step("add-worktree", says, args, made)
 
 
 def add_empty_worktree(path: Path, start: Oid, *, branch: str | None, says: str) -> Step:
@@ -454,6 +454,7 @@ def _do_delete_branch(project: Project, args: Args) -> None:
 KINDS: dict[str, Kind] = {
     "create-ref": Kind(_do_create_ref, _undo_create_ref),
     "delete-branch": Kind(_do_delete_branch, _leave),
+    moving.KIND: Kind(moving.do, moving.undo),
     "pin-branch": Kind(_do_pin_branch, _leave),
     "add-worktree": Kind(_do_add_worktree, _undo_add_worktree),
     "move-worktree": Kind(_do_move_worktree, _undo_move_worktree),

@@ -8,20 +8,33 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from worktree_sessions.errors import WtsError
+from worktree_sessions.outside.git import Oid, Ref
 
 Args = dict[str, Any]  # JSON values only: the journal carries them to another process
 
 
+class RefMove(NamedTuple):
+    """A ref, where it stood before a step and where it stands after it; None is absence."""
+
+    ref: Ref
+    before: Oid | None
+    after: Oid | None
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One change of the world: `kind` names how it is done and undone, `says` is its line in `--dry-run`."""
+    """One change of the world: `kind` names how it is done and undone, `says` is its line in `--dry-run`.
+
+    `moves` is the branch that it makes, moves or deletes, if it does.
+    """
 
     kind: str
     says: str
     args: Args = field(default_factory=dict)
+    moves: RefMove | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +43,7 @@ class Plan:
 
     A crash in step `no_return` (counted from 0) or later is finished, not rolled back. So is one in step `lasts_from`
     or later, since somebody may have begun to work in what was made; a mere failure there is still taken back.
+    `undoes` is the operation whose branches this one moves back.
     """
 
     verb: str
@@ -38,6 +52,16 @@ class Plan:
     no_return: int | None = None
     lasts_from: int | None = None
     warnings: tuple[str, ...] = ()
+    undoes: str | None = None
+
+    @property
+    def refs(self) -> tuple[RefMove, ...]:
+        """Every branch that the plan makes, moves or deletes, once, from where it stands to where it will."""
+        found: dict[Ref, RefMove] = {}
+        for move in (step.moves for step in self.steps if step.moves):
+            before = found[move.ref].before if move.ref in found else move.before
+            found[move.ref] = RefMove(move.ref, before, move.after)
+        return tuple(found.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +93,11 @@ def to_header(operation_id: str, plan: Plan) -> bytes:
         "session": plan.session,
         "no_return": plan.no_return,
         "lasts_from": plan.lasts_from,
-        "steps": [{"kind": step.kind, "says": step.says, "args": step.args} for step in plan.steps],
+        "undoes": plan.undoes,
+        "steps": [
+            {"kind": step.kind, "says": step.says, "args": step.args, "moves": step.moves}
+            for step in plan.steps
+        ],
     }
     return json.dumps(header).encode()
 
@@ -82,9 +110,10 @@ def from_journal(content: bytes) -> Operation:
         plan = Plan(
             verb=header["verb"],
             session=header["session"],
-            steps=tuple(Step(step["kind"], step["says"], step["args"]) for step in header["steps"]),
+            steps=tuple(_step(step) for step in header["steps"]),
             no_return=header["no_return"],
             lasts_from=header.get("lasts_from"),
+            undoes=header.get("undoes"),
         )
         begun, outcome = 0, None
         for line in rest:
@@ -93,6 +122,12 @@ def from_journal(content: bytes) -> Operation:
         return Operation(id=header["id"], plan=plan, begun=begun, outcome=outcome)
     except (ValueError, KeyError, TypeError) as error:
         raise WtsError("bad-journal", f"unreadable operation journal: {error!r}") from error
+
+
+def _step(row: dict[str, Any]) -> Step:
+    """Return a step as the journal has it; older journals do not tell which branch it moves."""
+    moves = row.get("moves")
+    return Step(row["kind"], row["says"], row["args"], RefMove(*moves) if moves else None)
 
 
 def _row(line: bytes, begun: int) -> dict[str, Any]:
