@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.looks import NOW, a_look
 from worktree_sessions.errors import Refused, WtsError
+from worktree_sessions.model.readiness import Readiness
 from worktree_sessions.model.session import Blocker, Listing, Setup, State, Unreadable
 from worktree_sessions.views.jsonout import (
     envelope,
@@ -54,7 +55,8 @@ def test_a_session_has_exactly_these_keys() -> None:
         1, "auth-docs", State.WAITING, since=60, changed=2, unmerged=1, untracked=4, ahead=3, behind=1,
         reason="asks", goal="Write\nit", said="Done.", attended=60, setup=Setup.DONE,
     )  # fmt: skip
-    assert session_json(look) == {
+    readiness = Readiness((Blocker("waiting", "its Claude needs you", "wts open 1"), Blocker("x", "y")), NOW)
+    assert session_json(look, readiness) == {
         "number": 1,
         "name": "auth-docs",
         "feature": "auth",
@@ -74,8 +76,11 @@ def test_a_session_has_exactly_these_keys() -> None:
         "goal": "Write\nit",
         "said": "Done.",
         "attended": "2027-01-15T07:59:00+00:00",
-        "ready": None,
-        "blockers": [],
+        "ready": False,
+        "blockers": [
+            {"code": "waiting", "message": "its Claude needs you", "hint": "wts open 1"},
+            {"code": "x", "message": "y", "hint": None},
+        ],
         "landed": False,
         "at_risk": True,
         "git": {"head": "1" * 40, "ahead": 3, "behind": 1, "changed": 3, "untracked": 4},
@@ -95,12 +100,13 @@ def test_what_git_could_not_tell_is_null_and_not_left_out() -> None:
     assert (told["since"], told["landed"], told["at_risk"]) == (None, None, None)
 
 
-def test_the_verdict_is_the_callers() -> None:
-    told = session_json(
-        a_look(1, "a-b"), ready=False, blockers=(Blocker("dirty", "2 changed", "wts open 1"),)
-    )
-    assert told["ready"] is False
-    assert told["blockers"] == [{"code": "dirty", "message": "2 changed", "hint": "wts open 1"}]
+def test_the_verdict_is_that_of_the_look_unless_somebody_looked_closer() -> None:
+    look = a_look(1, "a-b", ahead=1, unfinished=())
+    assert (session_json(look)["ready"], session_json(look)["blockers"]) == (True, [])
+    assert session_json(look, Readiness((Blocker("landed", "it is home"),), NOW))["ready"] is False
+    blocked = session_json(a_look(1, "a-b", ahead=1, unfinished=(), untracked=1))
+    assert blocked["ready"] is False
+    assert [one["code"] for one in blocked["blockers"]] == ["untracked"]  # type: ignore[index, union-attr, call-overload]
 
 
 def test_a_listing_tells_what_lies_beside_the_sessions() -> None:

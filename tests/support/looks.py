@@ -35,8 +35,15 @@ def a_look(
     age: float = 7200,
     attended: float = 7200,
     worktree: Path | None = None,
+    hold: str | None = None,
+    marked: str | None = None,
+    operation: str | None = None,
+    unfinished: tuple[str, ...] | None = None,
 ) -> Look:
-    """Return a look; `since`, `age` and `attended` are seconds before NOW, `on` is what its worktree really is on."""
+    """Return a look; `since`, `age` and `attended` are seconds before NOW, `on` is what its worktree really is on.
+
+    `marked` is the commit at which it was said to be ready, `unfinished` the subjects of fixups (None: nobody asked).
+    """
     own = BranchName(branch or f"feature/{name}")
     session = Session(
         id=f"id-{number}",
@@ -53,6 +60,8 @@ def a_look(
         created=datetime.fromtimestamp(NOW - age, UTC),
         base=Oid("0" * 40),
         setup=setup,
+        hold=hold,
+        ready=Oid(marked) if marked else None,
     )
     status = Status(
         HEAD,
@@ -73,4 +82,6 @@ def a_look(
         behind=None if problem else behind,
         landed=None if problem else landed,
         problem=problem,
+        operation=operation,
+        unfinished=unfinished,
     )

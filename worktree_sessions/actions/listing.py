@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from worktree_sessions.actions.asking import Asked, ask_states
-from worktree_sessions.actions.project import Project
+from worktree_sessions.actions.project import Project, scratch_worktrees
+from worktree_sessions.actions.radarcache import known_conflicts
 from worktree_sessions.errors import WtsError
 from worktree_sessions.model import names
 from worktree_sessions.model.ordering import order
-from worktree_sessions.model.session import Listing, Look, Session
+from worktree_sessions.model.readiness import is_unfinished, names_of_ready, needs_commits
+from worktree_sessions.model.session import MISSING, Listing, Look, Session
 from worktree_sessions.outside.git import (
     LIST_REFS,
     LIST_WORKTREES,
     STATUS,
+    BranchName,
     Oid,
     Question,
     Ref,
@@ -22,6 +26,8 @@ from worktree_sessions.outside.git import (
     ask_all,
     compare,
     full,
+    git_dir_of,
+    open_operation,
     parse_distance,
     parse_refs,
     parse_status,
@@ -32,19 +38,16 @@ if TYPE_CHECKING:
     from worktree_sessions.model.operation import Operation
 
 
-MISSING = "its worktree is gone"
-
-
 def list_sessions(project: Project) -> Listing:
     """Return all sessions in the order of attention, and what lies beside them."""
     sessions, unreadable = project.store.load_all()
     asked = [Question(project.git, LIST_WORKTREES), *_questions(project, sessions)]
     rows, *answers = ask_all(asked)
-    own = {session.worktree for session in sessions}
+    own = {session.worktree for session in sessions} | scratch_worktrees(project)
     others = [row for row in parse_worktrees(_told(rows))[1:] if row.path not in own and row.prunable is None]
     looks = _looks(project, sessions, answers)
     return Listing(
-        looks=tuple(order(looks)),
+        looks=tuple(order(looks, ready=names_of_ready(looks))),
         others=len(others),
         unreadable=tuple(unreadable),
         current=_current(sessions, project.here),
@@ -64,11 +67,59 @@ def look_at_one(project: Project, session: Session) -> Look:
     return look_at(project, [session])[0]
 
 
+def facts_of(project: Project, sessions: list[Session]) -> list[Facts]:
+    """Return what git tells of several sessions, asked at once; their Claude is not asked."""
+    return _all_facts(sessions, ask_all(_questions(project, sessions)))
+
+
+def with_commits(project: Project, looks: list[Look]) -> list[Look]:
+    """Return the looks, those with their unfinished commits that would be ready without one."""
+    groups: dict[BranchName, list[Look]] = {}
+    for look in looks:
+        if needs_commits(look):
+            groups.setdefault(look.session.parent, []).append(look)
+    found = _unfinished(project, list(groups.values()))
+    return [look._replace(unfinished=found.get(look.session.name, look.unfinished)) for look in looks]
+
+
+def _unfinished(project: Project, groups: list[list[Look]]) -> dict[str, tuple[str, ...]]:
+    """Return by name the subjects of unfinished commits, where git can tell.
+
+    The sessions of one parent are asked for together; only where one of them has such a commit, each for itself.
+    """
+    answers = ask_all([Question(project.git, _subjects(group)) for group in groups])
+    found: dict[str, tuple[str, ...]] = {}
+    apart: list[list[Look]] = []
+    for group, answer in zip(groups, answers, strict=True):
+        failed = isinstance(answer, WtsError)
+        subjects = () if isinstance(answer, WtsError) else os.fsdecode(answer).split("\0")
+        unfinished = tuple(subject for subject in subjects if is_unfinished(subject))
+        if len(group) > 1 and (failed or unfinished):
+            apart += [[look] for look in group]
+        elif not failed:
+            found |= {look.session.name: unfinished for look in group}
+    return found | _unfinished(project, apart) if apart else found
+
+
+def _subjects(group: list[Look]) -> tuple[str, ...]:
+    tips = [look.status.head for look in group if look.status and look.status.head]
+    return (
+        "log",
+        "-z",
+        "--no-show-signature",
+        "--format=%s",
+        *tips,
+        f"^{full(group[0].session.parent)}",
+        "--",
+    )
+
+
 class Facts(NamedTuple):
-    """What git told of one session: its status or why there is none, its tip and its parent's."""
+    """What git told of one session: its status or why there is none, what is open, its tip and its parent's."""
 
     status: Status | None
     problem: str | None
+    operation: str | None
     tip: Oid | None
     parent: Oid | None
 
@@ -82,11 +133,18 @@ def _questions(project: Project, sessions: list[Session]) -> list[Question]:
 
 
 def _looks(project: Project, sessions: list[Session], answers: list[bytes | WtsError]) -> list[Look]:
-    refs = parse_refs(_told(answers[0]))
-    facts = [_facts(*pair, refs) for pair in zip(sessions, answers[1:], strict=True)]
+    facts = _all_facts(sessions, answers)
     distances = _ask_distances(project, facts)
     asked = ask_states(project, sessions)
-    return [_look(*row) for row in zip(sessions, facts, distances, asked, strict=True)]
+    rivals = known_conflicts(project.store, sessions, [one.parent for one in facts])
+    told = [rivals.get(session.id, ()) for session in sessions]
+    looks = [_look(*row) for row in zip(sessions, facts, distances, asked, told, strict=True)]
+    return with_commits(project, looks)
+
+
+def _all_facts(sessions: list[Session], answers: list[bytes | WtsError]) -> list[Facts]:
+    refs = parse_refs(_told(answers[0]))
+    return [_facts(*pair, refs) for pair in zip(sessions, answers[1:], strict=True)]
 
 
 def _told(answer: bytes | WtsError) -> bytes:
@@ -100,8 +158,15 @@ def _facts(session: Session, answer: bytes | WtsError, refs: dict[Ref, Oid]) -> 
         status, problem = None, MISSING if answer.code == "no-directory" else answer.message
     else:
         status, problem = parse_status(answer), None
+    operation = None
+    if status is not None:
+        try:
+            operation = open_operation(git_dir_of(session.worktree))
+        except OSError as error:
+            status, problem = None, f"its git directory can't be read: {error.strerror}"
     tip = status.head if status and status.branch == session.branch else None
-    return Facts(status, problem, tip or refs.get(full(session.branch)), refs.get(full(session.parent)))
+    own, parent = refs.get(full(session.branch)), refs.get(full(session.parent))
+    return Facts(status, problem, operation, tip or own, parent)
 
 
 def _ask_distances(project: Project, facts: list[Facts]) -> list[bytes | WtsError | None]:
@@ -111,7 +176,13 @@ def _ask_distances(project: Project, facts: list[Facts]) -> list[bytes | WtsErro
     return [next(answers) if fact in apart else None for fact in facts]
 
 
-def _look(session: Session, facts: Facts, distance: bytes | WtsError | None, asked: Asked) -> Look:
+def _look(
+    session: Session,
+    facts: Facts,
+    distance: bytes | WtsError | None,
+    asked: Asked,
+    rivals: tuple[str, ...],
+) -> Look:
     ahead, behind, problem = _distance(session, facts, distance)
     landed = None if ahead is None else ahead == 0 and facts.tip != session.base
     return Look(
@@ -125,6 +196,8 @@ def _look(session: Session, facts: Facts, distance: bytes | WtsError | None, ask
         behind=behind,
         landed=landed,
         problem=facts.problem or problem or _branch_problem(session, facts.status),
+        operation=facts.operation,
+        rivals=rivals,
     )
 
 

@@ -1,13 +1,111 @@
-"""What a human says of a session: that it is ready as it is now."""
+"""Who may be merged now, and what a human says of it: ready as it is now, or held back."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
+from worktree_sessions.actions.listing import look_at_one, with_commits
 from worktree_sessions.actions.project import Project
 from worktree_sessions.actions.target import find_again
-from worktree_sessions.errors import Refused
-from worktree_sessions.model.session import Session
+from worktree_sessions.errors import Refused, UsageError, WtsError
+from worktree_sessions.model.readiness import Readiness, hidden, verdict
+from worktree_sessions.model.session import Blocker, Look, Session
+from worktree_sessions.model.words import quoted
 from worktree_sessions.outside import locks
-from worktree_sessions.outside.git import full
+from worktree_sessions.outside.git import Oid, full
+
+
+def readiness(project: Project, looks: Iterable[Look]) -> dict[str, Readiness]:
+    """Return by name who may be merged now, looked at as closely as `closely` does."""
+    return {look.session.name: closely(project, look) for look in looks}
+
+
+def closely(project: Project, look: Look) -> Readiness:
+    """Return whether a session may be merged now.
+
+    It looks closer than `wts list` at who seems ready: for changes that git was told not to see, and for content that
+    came home in other commits. A probe that fails is a blocker.
+    """
+    found = verdict(look)
+    if any(blocker.code != "landed" for blocker in found.blockers):
+        return found
+    try:
+        blocker = _hidden(project, look.session) or _landed(project, look.session)
+    except (WtsError, OSError) as error:
+        blocker = Blocker("unknown", f"it could not be looked at: {error}", "wts doctor")
+    return found._replace(blockers=(blocker,)) if blocker else found
+
+
+def _hidden(project: Project, session: Session) -> Blocker | None:
+    from worktree_sessions.actions.snapshot import hidden_changes
+
+    paths = hidden_changes(project.git_at(session))
+    return hidden(session, paths) if paths else None
+
+
+def _landed(project: Project, session: Session) -> Blocker | None:
+    from worktree_sessions.actions.landed import Landed, find_landing
+
+    landing = find_landing(project, session)
+    if landing.how is Landed.NO:
+        return None
+    if landing.how is Landed.EMPTY:
+        return Blocker("empty", landing.says, f"wts open {session.number}")
+    if landing.how is Landed.REVERTED:
+        return Blocker("reverted", landing.says, f"git log {quoted(landing.where)}")
+    return Blocker("landed", landing.says, f"wts close {quoted(session.name)}")
+
+
+# -- what a human says -----------------------------------------------------------------------------
+
+
+def mark(project: Project, session: Session, after: tuple[str, ...] | None = None) -> Session:
+    """Mark the session as ready at the commit it is on, and hold it back no longer; return it as it is now.
+
+    `after` names the sessions that come home before it; None leaves them as they are. Raises Refused with everything
+    that a mark can't overrule.
+    """
+    if session.name in (after or ()):
+        raise UsageError("usage", f"{session.name} can't come home after itself", session=session.name)
+    look = look_at_one(project, session)
+    tip = look.status.head if look.status else None
+    wanted = session._replace(ready=tip, hold=None, after=session.after if after is None else after)
+    (would_be,) = with_commits(project, [look._replace(session=wanted)])
+    found = closely(project, would_be)
+    if not found.ready:
+        raise Refused(
+            found.blockers[0].code,
+            f"{session.name} can't be ready yet, nothing was changed",
+            details=tuple(line for blocker in found.blockers for line in lines(blocker)),
+            hint=found.blockers[0].cure,
+            session=session.name,
+        )
+    return _change(project, session, "wts ready", lambda current: _marked(project, current, wanted))
+
+
+def lines(blocker: Blocker) -> list[str]:
+    """Return a blocker in words: what is missing, and the command that cures it."""
+    return [blocker.message, *([f"    {blocker.cure}"] if blocker.cure else [])]
+
+
+def _marked(project: Project, current: Session, wanted: Session) -> Session:
+    if _tip(project, current) != wanted.ready:
+        raise Refused(
+            "moved",
+            f"{current.branch} moved just now, nothing was changed",
+            hint=f"wts ready {current.number}",
+            session=current.name,
+        )
+    return current._replace(ready=wanted.ready, hold=None, after=wanted.after)
+
+
+def hold(project: Project, session: Session, reason: str | None) -> Session:
+    """Hold the session back, for a reason that may be empty, or no longer (None); return it as it is now."""
+
+    def held(current: Session) -> Session:
+        return current._replace(hold=reason, ready=current.ready if reason is None else None)
+
+    return _change(project, session, "wts hold", held)
 
 
 def toggle_mark(project: Project, session: Session) -> Session:
@@ -15,11 +113,24 @@ def toggle_mark(project: Project, session: Session) -> Session:
 
     The mark is bound to that commit, and says nothing of a later one. Raises Refused when the branch is gone.
     """
-    with locks.writing(project.store.lock_file, "wts watch", timeout=project.settings.lock_timeout):
-        current = find_again(project, session)
-        tip = project.git.resolve(full(current.branch))
-        if tip is None:
-            raise Refused("gone", f"branch {current.branch} is gone", hint="wts doctor", session=session.name)
-        changed = current._replace(ready=None if current.ready == tip else tip)
+
+    def toggled(current: Session) -> Session:
+        tip = _tip(project, current)
+        return current._replace(ready=None if current.ready == tip else tip)
+
+    return _change(project, session, "wts watch", toggled)
+
+
+def _tip(project: Project, session: Session) -> Oid:
+    tip = project.git.resolve(full(session.branch))
+    if tip is None:
+        raise Refused("gone", f"branch {session.branch} is gone", hint="wts doctor", session=session.name)
+    return tip
+
+
+def _change(project: Project, session: Session, command: str, make: Callable[[Session], Session]) -> Session:
+    """Write the record anew under the lock, from what it holds by then."""
+    with locks.writing(project.store.lock_file, command, timeout=project.settings.lock_timeout):
+        changed = make(find_again(project, session))
         project.store.save(changed)
     return changed

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from worktree_sessions.actions.asking import ask_states, config_of, told_of
-from worktree_sessions.actions.listing import list_sessions
+from worktree_sessions.actions.listing import list_sessions, with_commits
 from worktree_sessions.actions.project import Project
 from worktree_sessions.model.ordering import order
+from worktree_sessions.model.readiness import names_of_ready
 from worktree_sessions.model.session import Listing, Look
 from worktree_sessions.model.state import LAG, SILENT
 from worktree_sessions.model.told import Told
@@ -115,11 +116,12 @@ class Watch:
         if not self._are_all_there():
             self.look()
             return
-        again = [
+        changed = [
             look._replace(now=one.now, goal=one.goal, said=one.said, attended=one.attended)
             for look, one in zip(looks, asked, strict=True)
         ]
-        self.listing = self.listing._replace(looks=tuple(order(again)))
+        again = with_commits(self._project, changed)
+        self.listing = self.listing._replace(looks=tuple(order(again, ready=names_of_ready(again))))
         self._follow([one.told for one in asked])
 
     def _are_all_there(self) -> bool:

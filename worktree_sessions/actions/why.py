@@ -9,9 +9,11 @@ from typing import NamedTuple
 from worktree_sessions.actions.launch import history_of
 from worktree_sessions.actions.listing import look_at_one
 from worktree_sessions.actions.project import Project
+from worktree_sessions.actions.readiness import closely
 from worktree_sessions.errors import WtsError
 from worktree_sessions.model import words
 from worktree_sessions.model.events import Event, load_events
+from worktree_sessions.model.readiness import Readiness
 from worktree_sessions.model.session import Fact, Look, Session
 from worktree_sessions.model.told import fold, ignored
 
@@ -29,7 +31,7 @@ class Why(NamedTuple):
     """What is known of one session's state at the moment `at` (Unix seconds).
 
     `look` is what `wts list` shows; `facts` decided its state, by their time, git's last; `ignored` had no part in it,
-    the newest last, and so stand its `conversations`.
+    the newest last, and so stand its `conversations`. `readiness` is found out more closely than in the list.
     """
 
     at: float
@@ -37,6 +39,7 @@ class Why(NamedTuple):
     facts: tuple[Fact, ...]
     ignored: tuple[Ignored, ...]
     conversations: tuple[str, ...]
+    readiness: Readiness
 
 
 def explain(project: Project, session: Session) -> Why:
@@ -57,6 +60,7 @@ def explain(project: Project, session: Session) -> Why:
         ),
         ignored=tuple(Ignored(event, why) for event in events if (why := ignored(told, event)) is not None),
         conversations=conversations,
+        readiness=closely(project, look),
     )
 
 

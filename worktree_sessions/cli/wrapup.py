@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from worktree_sessions.cli.app import App, dry_run_option, json_option, pass_app, yes_option
+from worktree_sessions.errors import Exit, UsageError
+
+if TYPE_CHECKING:
+    from worktree_sessions.actions.close import Closing
 
 
 @click.command("close")
-@click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
+@click.argument("targets", metavar="TARGET...", nargs=-1)
+@click.option(
+    "--landed", is_flag=True, help="Every session that came home, in whatever way; after a question."
+)
 @click.option(
     "--with-unsaved", is_flag=True, help="Although work is not committed; a snapshot of it is kept."
 )
@@ -16,25 +25,46 @@ from worktree_sessions.cli.app import App, dry_run_option, json_option, pass_app
 @click.option("--while-locked", is_flag=True, help="Although git worktree lock forbids it.")
 @click.option("--mid-operation", is_flag=True, help="Although a rebase or merge is open; its state is kept.")
 @click.option("--delete-branch", is_flag=True, help="Delete the branch too; its commits stay pinned.")
+@yes_option
 @dry_run_option
 @json_option
 @pass_app
 def close_command(
-    app: App, /, targets: tuple[str, ...], dry_run: bool, delete_branch: bool, **flags: bool
-) -> None:
+    app: App,
+    /,
+    targets: tuple[str, ...],
+    landed: bool,
+    yes: bool,
+    dry_run: bool,
+    delete_branch: bool,
+    **flags: bool,
+) -> int:
     """Remove a session's worktree and lose nothing.
 
     Refused (exit 3) while Claude runs in it or work is at risk, with the one flag that consents to each. The branch
-    stays, unless all of it is in its parent. wts restore brings everything back.
+    stays, unless all of it is in its parent. wts restore brings everything back. With --landed, one that is refused
+    hinders none of the others.
     """
+    from worktree_sessions.actions.close import Closing
+    from worktree_sessions.model.risk import Consent
+
+    if landed == bool(targets):
+        says = "--landed takes no TARGET" if landed else "which session? TARGET is missing"
+        raise UsageError("usage", says, hint="wts close --help")
+    consents = frozenset(consent for consent in Consent if flags[consent.value.strip("-").replace("-", "_")])
+    order = Closing(consents=consents, delete_branch=delete_branch)
+    if landed:
+        return _close_landed(app, order, yes=yes, dry_run=dry_run)
+    _close(app, targets, order, dry_run=dry_run)
+    return Exit.DONE
+
+
+def _close(app: App, targets: tuple[str, ...], order: Closing, *, dry_run: bool) -> None:
     from worktree_sessions.actions import close
     from worktree_sessions.actions.target import find_session
-    from worktree_sessions.model.risk import Consent
     from worktree_sessions.views.sessions import closed_facts, closed_receipt
 
     project = app.project()
-    consents = frozenset(consent for consent in Consent if flags[consent.value.strip("-").replace("-", "_")])
-    order = close.Closing(consents=consents, delete_branch=delete_branch)
     sessions = [find_session(project, target) for target in dict.fromkeys(targets)]
     plans = [close.plan_close(project, session, order) for session in sessions]  # all or none is refused
     if dry_run:
@@ -48,6 +78,44 @@ def close_command(
             app.answer_receipt(dict, closed_receipt(done[-1]))
     if app.json:
         app.answer_json(closed_facts(done))
+
+
+def _close_landed(app: App, order: Closing, *, yes: bool, dry_run: bool) -> int:
+    """Close what came home; each is refused or not for itself."""
+    from worktree_sessions.actions import close
+    from worktree_sessions.actions.landed import homecomings
+    from worktree_sessions.errors import NothingToDo, WtsError
+    from worktree_sessions.views.errors import error_text
+    from worktree_sessions.views.prompt import confirm
+    from worktree_sessions.views.sessions import closed_facts, closed_receipt
+    from worktree_sessions.views.verdicts import landed_facts, landed_text, question
+
+    project, screen = app.project(), app.screen
+    found = homecomings(project)
+    home = [one for one in found if one.landing and one.landing.how.is_home]
+    screen.story(landed_text(found))
+    if not home:
+        raise NothingToDo("none-landed", "no session has landed", hint="wts list")
+    if not (yes or dry_run or confirm(question(home), "--yes")):
+        return Exit.FAILED
+    done, plans, refused = [], [], []
+    for one in home:
+        try:
+            if dry_run:
+                plans.append(close.plan_close(project, one.session, order).plan)
+                continue
+            done.append(close.close(project, one.session, order))
+        except WtsError as error:
+            refused.append(error)
+            screen.story(error_text(error, color=screen.colors_story))
+        else:
+            if not app.json:
+                app.answer_receipt(dict, closed_receipt(done[-1]))
+    if dry_run:
+        app.answer_plan("wts close --landed would", *plans)
+    elif app.json:
+        app.answer_json({**closed_facts(done), **landed_facts(found)}, *refused)
+    return max((error.exit for error in refused), default=Exit.DONE)
 
 
 @click.command("restore")

@@ -17,6 +17,7 @@ from worktree_sessions.errors import WtsError
 from worktree_sessions.outside.git import BranchName, Oid, Status
 
 SCHEMA = 1
+MISSING = "its worktree is gone"  # the problem of a look that found none
 TEXTS = ("id", "name", "feature", "purpose", "branch", "parent", "display", "conversation", "base")
 
 
@@ -74,6 +75,9 @@ class Session(NamedTuple):
     address: str | None = None  # how to get there again: a tmux pane, a background id
     conversations: tuple[str, ...] = ()  # all that it has had before the last start, the newest last
     ready: Oid | None = None  # the commit at which a human said that it is ready; it counts only there
+    hold: str | None = None  # why a human holds it back, perhaps in no words; None: nobody does
+    after: tuple[str, ...] = ()  # names of sessions that come home before it
+    held_back: str | None = None  # when merge-ready last left it out
     included: Mapping[str, str] = {}
     unknown: Mapping[str, Any] = {}  # keys of another version of wts
 
@@ -97,6 +101,7 @@ class Session(NamedTuple):
             values["created"] = datetime.fromisoformat(values["created"])
             values["setup"] = Setup(values["setup"])
             values["conversations"] = tuple(values.get("conversations", ()))
+            values["after"] = tuple(values.get("after", ()))
             if type(values["number"]) is not int or not all(isinstance(values[key], str) for key in TEXTS):
                 raise TypeError("a value of the wrong type")
             values["unknown"] = {k: v for k, v in record.items() if k not in known and k != "schema"}
@@ -157,7 +162,10 @@ class Look(NamedTuple):
 
     `status`, `ahead` and `behind` are None when git could not tell; `problem` then says why. Unknown is not absent.
     `goal` is the first prompt, `said` the last sentence that the agent said, and `attended` when a human last had to do
-    with it (Unix seconds): typed a prompt, started it, went to it.
+    with it (Unix seconds): typed a prompt, started it, went to it. `operation` is the git operation that is open in its
+    worktree. `unfinished` are the subjects of its own commits that are not meant to stay (fixup!, WIP); None when
+    nobody asked for them, because something else keeps it from being ready, or git could not tell. `rivals` names those
+    that the radar last found it in conflict with, where that is so still.
     """
 
     session: Session
@@ -170,6 +178,9 @@ class Look(NamedTuple):
     goal: str | None = None
     said: str | None = None
     attended: float = 0.0
+    operation: str | None = None
+    unfinished: tuple[str, ...] | None = None
+    rivals: tuple[str, ...] = ()
 
     @property
     def has_work_at_risk(self) -> bool | None:

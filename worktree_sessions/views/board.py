@@ -14,6 +14,7 @@ from pathlib import Path
 
 from worktree_sessions.actions.watch import Change
 from worktree_sessions.model import words
+from worktree_sessions.model.readiness import is_marked
 from worktree_sessions.model.session import Listing, Look
 from worktree_sessions.outside.terminal import Size
 from worktree_sessions.views.console import Ink, clean, paint
@@ -80,17 +81,10 @@ def _spoken(says: Sequence[str], columns: int, most: int) -> list[str]:
 def _marked(block: list[str], look: Look, pose: Pose, *, color: bool) -> list[str]:
     """Return a session's lines behind the gutter, with its marks."""
     selected = SELECTED if look.session.id == pose.selected else " "
-    ready = READY if is_marked_ready(look) else " "
+    ready = READY if is_marked(look) else " "
     marks = paint(selected, Ink.HINT, color=color) + paint(ready, Ink.DONE, color=color) + " "
     row, *below = block
     return [marks + row, *(" " * GUTTER + line for line in below)]
-
-
-def is_marked_ready(look: Look) -> bool:
-    """Return whether a human has said that the session is ready, and its branch has not moved since."""
-    return (
-        look.session.ready is not None and look.status is not None and look.status.head == look.session.ready
-    )
 
 
 def _cut(blocks: Sequence[list[str]], looks: Sequence[Look], pose: Pose, room: int) -> list[str]:

@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from typing import TypeAlias
 
 from worktree_sessions.errors import WtsError
+from worktree_sessions.model.readiness import Readiness, verdict
 from worktree_sessions.model.session import Blocker, Listing, Look, State, iso
 from worktree_sessions.views.console import visible_bytes
 
@@ -44,14 +45,13 @@ def error_json(error: WtsError) -> dict[str, Json]:
     return {"code": error.code, "message": error.message, "hint": error.hint, "session": error.session}
 
 
-def session_json(
-    look: Look, *, ready: bool | None = None, blockers: Sequence[Blocker] = ()
-) -> dict[str, Json]:
+def session_json(look: Look, readiness: Readiness | None = None) -> dict[str, Json]:
     """Return a session as DESIGN names its keys; what could not be found out is null, never left out.
 
-    `ready` and `blockers` are the verdict of whoever computes it; null and empty say that nobody did.
+    `readiness` is given by who has looked closer than the look itself did.
     """
     session, now, status = look.session, look.now, look.status
+    readiness = readiness or verdict(look)
     return {
         "number": session.number,
         "name": session.name,
@@ -72,8 +72,8 @@ def session_json(
         "goal": look.goal,
         "said": look.said,
         "attended": moment(look.attended),
-        "ready": ready,
-        "blockers": [{"code": b.code, "message": b.message, "hint": b.cure} for b in blockers],
+        "ready": readiness.ready,
+        "blockers": [blocker_json(blocker) for blocker in readiness.blockers],
         "landed": look.landed,
         "at_risk": look.has_work_at_risk,
         "git": {
@@ -84,6 +84,11 @@ def session_json(
             "untracked": len(status.untracked) if status else None,
         },
     }
+
+
+def blocker_json(blocker: Blocker) -> dict[str, Json]:
+    """Return what keeps a session from being ready: a stable code, the sentence, the cure."""
+    return {"code": blocker.code, "message": blocker.message, "hint": blocker.cure}
 
 
 def listing_json(listing: Listing) -> dict[str, Json]:

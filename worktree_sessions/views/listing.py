@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from worktree_sessions.model import words
-from worktree_sessions.model.session import Listing, Look, Setup, State
+from worktree_sessions.model.readiness import verdict
+from worktree_sessions.model.session import Listing, Look, Session, Setup, State
 from worktree_sessions.outside.git import Status
 from worktree_sessions.views.console import clean
 
@@ -81,6 +82,7 @@ class Cell(NamedTuple):
         return "".join(painted(text, style) for text, style in self.pieces)
 
 
+READY, CONFLICT = "✓", "✗"  # behind how far a session is from its parent
 GIVE_WAY = ("branch", "age", "↑↓", "files")  # columns that go where not even their least fits, in this order
 SGR = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "magenta": "35", "cyan": "36"}
 
@@ -167,7 +169,7 @@ def draw(listing: Listing, *, now: float, width: int, color: bool, home: Path | 
         return Drawing(NO_SESSIONS.splitlines(), [], notes)
     columns = _columns(listing, now=now, width=width, home=home)
     notes = [*_summary(listing.looks, width), *_legend(columns), *notes]
-    head, *rows = _table(columns, width, color=color)
+    head, *rows = table(columns, width, color=color)
     indent = columns[0].width + GAP + INDENT
     sessions = []
     for row, look in zip(rows, listing.looks, strict=True):
@@ -204,7 +206,8 @@ def listing_svg(listing: Listing, *, now: float, width: int = 100, title: str = 
 # -- columns ---------------------------------------------------------------------------------------
 
 
-def _table(columns: Sequence[Column], width: int, *, color: bool) -> list[str]:
+def table(columns: Sequence[Column], width: int, *, color: bool) -> list[str]:
+    """Return the columns as lines that fit, the head first; what is in them has to be harmless."""
     _squeeze(columns, width)
     head = [_text(Shorten.end(column.title, column.width), "dim") for column in columns]
     rows = [head, *zip(*(_shortened(column) for column in columns), strict=True)]
@@ -299,7 +302,9 @@ def _distance(look: Look) -> Cell:
     if look.landed:
         return _text("landed", "green")
     plain = words.distance(look.ahead, look.behind)
-    return _text(plain, {"?": "magenta", "=": "dim"}.get(plain, ""))
+    cell = _text(plain, {"?": "magenta", "=": "dim"}.get(plain, ""))
+    cell = cell.append(f" {READY}", "green") if verdict(look).ready else cell
+    return cell.append(f" {CONFLICT}", "bold red") if look.rivals else cell
 
 
 def _age(look: Look, now: float) -> Cell:
@@ -433,11 +438,19 @@ def _legend(columns: Sequence[Column]) -> list[str]:
     return [f"files: {', '.join(meanings)}"] if meanings else []
 
 
+def _held(session: Session) -> str:
+    reason = f": {one_line(session.hold)}" if session.hold else ""
+    return f"{clean(session.name)} is held back{reason}"
+
+
 def _notes(listing: Listing, width: int) -> list[str]:
     """Return what lies beside the table, each with the command that deals with it."""
     looks = listing.looks
     failed = [clean(look.session.name) for look in looks if look.session.setup is Setup.FAILED]
     untrusted = [clean(look.session.name) for look in looks if look.session.setup is Setup.UNTRUSTED]
+    ready = [clean(look.session.name) for look in looks if verdict(look).ready]
+    held = [look.session for look in looks if look.session.hold is not None]
+    rivals = [clean(look.session.name) for look in looks if look.rivals]
     notes = [
         Shorten.end(f"{clean(look.session.name)}: {clean(look.problem)}", width)
         for look in looks
@@ -448,6 +461,11 @@ def _notes(listing: Listing, width: int) -> list[str]:
     ]
     if (more := len(listing.missing) - 3) > 0:
         notes.append(f"{more} more {'worktree is' if more == 1 else 'worktrees are'} missing: wts restore")
+    if ready:
+        notes.append(f"{READY} ready: {words.listed(ready)}: wts merge-ready")
+    notes += [Shorten.end(_held(session), width) for session in held]
+    if rivals:
+        notes.append(f"{CONFLICT} in conflict: {words.listed(rivals)}: wts radar")
     if failed:
         notes.append(f"set-up failed in {words.listed(failed)}: wts setup {failed[0]}")
     if untrusted:

@@ -119,7 +119,7 @@ def closed_receipt(closed: Closed) -> Receipt:
 def closed_facts(closed: Sequence[Closed]) -> dict[str, Any]:
     """Return the data of `wts close --json`: of the first that was named, and under `all` of each."""
     each = [_closed_facts(one) for one in closed]
-    return {**each[0], "all": each}
+    return {**next(iter(each), {}), "all": each}
 
 
 def _closed_facts(closed: Closed) -> dict[str, Any]:

@@ -22,7 +22,10 @@ IGNORED_SHOWN = 10
 LONGEST_TEXT = 5  # lines of a goal or a question
 LEAST = 20  # columns for a text, be the terminal as narrow as it may
 INDENT = "  "
-SHARED = ("number", "name", "state", "since", "reason", "question", "goal", "said", "attended", "landed")
+SHARED = (
+    *("number", "name", "state", "since", "reason", "question", "goal", "said", "attended"),
+    *("ready", "blockers", "landed"),
+)
 
 
 def why_text(why: Why, *, width: int, color: bool) -> str:
@@ -37,6 +40,7 @@ def why_text(why: Why, *, width: int, color: bool) -> str:
     parts.append(_section("facts", _table(facts, width), color=color))
     if why.ignored:
         parts.append(_section("ignored", _ignored(why, width), color=color))
+    parts.append(_readiness(why, width, color=color))
     said = f'"{look.said}"' if look.said else None
     for label, text in (("goal", look.goal), ("said", said)):
         if lines := paragraph(text, width):
@@ -49,7 +53,7 @@ def why_text(why: Why, *, width: int, color: bool) -> str:
 
 def why_json(why: Why) -> dict[str, Any]:
     """Return the data of `wts why --json`; what it shares with `wts list` has the same keys there."""
-    told: Any = session_json(why.look)
+    told: Any = session_json(why.look, why.readiness)
     status = why.look.status
     return {
         **{key: told[key] for key in SHARED},
@@ -100,6 +104,15 @@ def _moment(at: float) -> str:
 
 def _command(session: Session) -> str:
     return f"wts why {shlex.quote(clean(session.name))}"
+
+
+def _readiness(why: Why, width: int, *, color: bool) -> list[str]:
+    """Return that it may be merged now, or all that keeps it from that, each with its cure."""
+    lines = []
+    for blocker in why.readiness.blockers:
+        lines.append(f"{INDENT}{Shorten.end(one_line(blocker.message), max(LEAST, width - len(INDENT)))}")
+        lines += [f"{INDENT * 2}{clean(blocker.cure)}"] if blocker.cure else []
+    return _section("not ready" if lines else "ready to be merged", lines, color=color)
 
 
 def _ignored(why: Why, width: int) -> list[str]:
