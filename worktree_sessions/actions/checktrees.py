@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from worktree_sessions.actions import snapshot, steps
 from worktree_sessions.actions.checkrecords import default_worktree, sessions_of
-from worktree_sessions.actions.project import Project, registered
+from worktree_sessions.actions.project import Project, registered, scratch_worktrees
 from worktree_sessions.model import words
 from worktree_sessions.model.problem import FIX, Problem, error, note, warning
 from worktree_sessions.model.session import Session
@@ -182,7 +182,7 @@ def strangers(project: Project) -> list[Problem]:
     """Worktrees that are not sessions, and entries of git whose worktree is gone."""
     rows = registered(project)
     sessions = sessions_of(project)
-    own = {session.worktree for session in sessions}
+    own = {session.worktree for session in sessions} | scratch_worktrees(project)
     own |= {default_worktree(project, record.path.parent.name) for record in project.store.load_all()[1]}
     own |= {moved for session in sessions if (moved := _moved_by_git(session, rows))}
     own |= {entry.worktree for entry in half_made_entries(project) if entry.worktree}

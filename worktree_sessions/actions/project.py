@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,9 @@ from worktree_sessions.outside.git import Git, Repository, Worktree, at_top, fin
 if TYPE_CHECKING:
     from worktree_sessions.model.session import Session
     from worktree_sessions.model.settings import Loaded, Origins, Settings
+
+
+SCRATCH_MARK = "wts-scratch"  # a file in git's own directory of a scratch worktree
 
 
 class Project:
@@ -90,3 +94,12 @@ def _main_worktree(repository: Repository) -> Path | None:
 def registered(project: Project) -> dict[Path, Worktree]:
     """Return the repository's linked worktrees by path."""
     return {row.path: row for row in project.git.worktrees()[1:]}
+
+
+def scratch_worktrees(project: Project) -> set[Path]:
+    """Return the worktrees in which `merge-ready` tests: they are neither sessions nor anybody else's."""
+    found = set()
+    for mark in project.repository.common_dir.glob(f"worktrees/*/{SCRATCH_MARK}"):
+        gitfile = os.fsdecode((mark.parent / "gitdir").read_bytes()).removesuffix("\n")
+        found.add(Path(os.path.normpath(mark.parent / gitfile)).parent)  # git 2.48 may write it relative
+    return found

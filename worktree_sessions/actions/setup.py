@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from worktree_sessions.outside import environment, files, locks, processes
 from worktree_sessions.outside.git import Git, GitError, split_z
 
 INCLUDE_FILE = ".worktreeinclude"
+SETUP = ("setup.run",)  # the setting that asks for these commands
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +63,22 @@ def include_files(main_top: Path | None, worktree: Path, git: Git) -> dict[str, 
     branch does not ignore would be one `git add` away from its history. What is there already stays as it is,
     and counts as copied if it is the same, so that a run that was cut short can be repeated.
     """
-    if main_top is None or not (main_top / INCLUDE_FILE).is_file():
+    listed = listed_files(main_top, git)
+    if main_top is None or not listed:
         return {}
     main = git.at(main_top)
-    listed = main.fields("ls-files", "-z", "--others", "--ignored", f"--exclude-from={INCLUDE_FILE}")
-    paths = [path for path in listed if _is_plain(main_top, path) and _parents_are_real(worktree, path)]
+    paths = [path for path in listed if _parents_are_real(worktree, path)]
     ignored = _ask_ignored(git.at(worktree), _ask_ignored(main, paths))
     marks = {path: _copy(main_top / path, worktree / path) for path in ignored}
     return {path: mark for path, mark in marks.items() if mark is not None}
+
+
+def listed_files(main_top: Path | None, git: Git) -> list[str]:
+    """Return the files of the main worktree that `.worktreeinclude` lists and git does not track, ignored or not."""
+    if main_top is None or not (main_top / INCLUDE_FILE).is_file():
+        return []
+    words = ("ls-files", "-z", "--others", "--ignored", f"--exclude-from={INCLUDE_FILE}")
+    return [path for path in git.at(main_top).fields(*words) if _is_plain(main_top, path)]
 
 
 def run_setup(project: Project, session: Session) -> SetupResult:
@@ -81,7 +90,7 @@ def run_setup(project: Project, session: Session) -> SetupResult:
     again = f"wts setup {shlex.quote(session.name)}"
     if not commands:
         return SetupResult(_record(project, session, Setup.NONE), Setup.NONE, (), again)
-    asked = trust.repository_commands(project.settings, project.origins)
+    asked = trust.repository_commands(project.settings, project.origins, SETUP)
     if not trust.is_trusted(project.repository.common_dir, asked):
         saved = _record(project, session, Setup.UNTRUSTED)
         return SetupResult(saved, Setup.UNTRUSTED, commands, f"wts trust && {again}")
@@ -109,15 +118,27 @@ def _run_all(project: Project, session: Session) -> tuple[str | None, int]:
 
 
 def _run_one(project: Project, session: Session, command: str, log: IO[bytes]) -> int:
+    env = environment.for_session(session.environment(project.home))
+    timeout = project.settings.setup_timeout
+    return run_logged(command, cwd=session.worktree, env=env, log=log, timeout=timeout)
+
+
+def run_logged(
+    command: str,
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    log: IO[bytes],
+    timeout: float,
+    began: Callable[[processes.Process], object] = lambda _: None,
+) -> int:
+    """Run an approved command, with itself and its status in the log; return the status (`processes.shell`).
+
+    A `timeout` of 0 seconds is none. `began` is told the process that leads its group.
+    """
     log.write(f"$ {command}\n".encode())
     log.flush()
-    code = processes.shell(
-        command,
-        cwd=session.worktree,
-        env=environment.for_session(session.environment(project.home)),
-        log=log,
-        timeout=project.settings.setup_timeout or None,
-    )
+    code = processes.shell(command, cwd=cwd, env=env, log=log, timeout=timeout or None, began=began)
     log.write(f"[status {code}]\n".encode())
     return code
 

@@ -25,12 +25,12 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from worktree_sessions.outside.files import replace_file
 from worktree_sessions.outside.git import Git, GitError, Oid, Ref
+from worktree_sessions.outside.uncommitted import private_index
 
 SNAPSHOTS = "refs/wts/snapshots/"
 AUTO = "refs/wts/auto/"
@@ -82,7 +82,7 @@ def take(git: Git, ref: Ref, *, reason: str) -> Snapshot:
     head = status.head
     if head is None:
         raise GitError(("rev-parse",), 128, b"HEAD names no commit")
-    with _private_index(admin) as index:
+    with private_index(admin) as index:
         private = git.at(top, {**_repository_of(git), "GIT_INDEX_FILE": str(index)})
         shown = hidden_but_present(private, top)
         raw, left_out = _write_work_tree(
@@ -100,7 +100,7 @@ def work_tree_matches(git: Git, snapshot: Oid) -> bool:
     """Return whether the worktree still holds exactly what a snapshot pictured."""
     top = Path(git.line("rev-parse", "--show-toplevel"))
     status = git.status()
-    with _private_index(git.git_dir()) as index:
+    with private_index(git.git_dir()) as index:
         private = git.at(top, {**_repository_of(git), "GIT_INDEX_FILE": str(index)})
         shown = hidden_but_present(private, top)
         _write_work_tree(private, top, [*status.changed, *status.untracked, *status.unmerged, *shown])
@@ -125,7 +125,7 @@ def hidden_changes(git: Git) -> list[str]:
     hidden = hidden_but_present(git, top)
     if not hidden:
         return []
-    with _private_index(git.git_dir()) as index:
+    with private_index(git.git_dir()) as index:
         private = git.at(top, {"GIT_INDEX_FILE": str(index)})
         paths = _join_z(hidden)
         private.run("update-index", "--no-skip-worktree", "-z", "--stdin", stdin=paths)
@@ -353,19 +353,6 @@ def _commit(git: Git, tree: Oid, parents: list[Oid], message: str) -> Oid:
     now = f"{int(time.time())} +0000"
     dated = git.with_env(**IDENTITY, GIT_AUTHOR_DATE=now, GIT_COMMITTER_DATE=now)
     return Oid(dated.line("commit-tree", tree, *arguments, "-m", message))
-
-
-@contextmanager
-def _private_index(admin: Path) -> Iterator[Path]:
-    """A copy of a worktree's index, stat data and time included, so that git needn't hash every file again."""
-    with tempfile.TemporaryDirectory(prefix="wts-") as scratch:
-        copy = Path(scratch, "index")
-        source = admin / "index"
-        if source.exists():
-            copy.write_bytes(source.read_bytes())
-            found = source.stat()
-            os.utime(copy, ns=(found.st_atime_ns, found.st_mtime_ns))
-        yield copy
 
 
 def _repository_of(git: Git) -> dict[str, str]:

@@ -37,6 +37,14 @@ PHASES: dict[str, dict[str, Entry]] = {
         "statusline": Entry("checkin", "Print one line, for Claude's status line or a prompt."),
         "path": Entry("working", "Print a session's worktree, for cd."),
     },
+    "Midday": {
+        "merge-ready": Entry("merge", "Bring the finished sessions home together."),
+        "ready": Entry("verdicts", "Say that a session is ready to be merged."),
+        "hold": Entry("verdicts", "Hold a session back, with a reason."),
+        "radar": Entry("radar", "Show who would conflict with whom."),
+        "undo": Entry("history", "Move the branches of an operation back."),
+        "log": Entry("history", "Show what was done, and which branches it moved."),
+    },
     "Wrap-up": {
         "close": Entry("wrapup", "Remove a session's worktree, keep its work (also: rm)."),
         "restore": Entry("wrapup", "Bring a closed or lost session back."),

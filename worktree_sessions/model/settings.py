@@ -72,6 +72,7 @@ class Kind(enum.StrEnum):
     CHOICE = "choice"
     YES_NO = "true or false"
     SECONDS = "seconds"
+    COMMAND = "command"
     COMMANDS = "list of commands"
     CHOICES = "list"
 
@@ -117,6 +118,7 @@ class Setting(NamedTuple):
 _EXPECTED = {
     Kind.YES_NO: "true or false",
     Kind.SECONDS: "a number of seconds, 0 or more",
+    Kind.COMMAND: "a command text of printable characters, or empty",
     Kind.COMMANDS: "a list of command texts, none empty, of printable characters",
 }
 
@@ -194,6 +196,18 @@ TABLE: tuple[Setting, ...] = (
         Kind.SECONDS,
         600.0,
         "How long each of these commands may take; 0: as long as it likes.",
+    ),
+    Setting(
+        "merge.test",
+        Kind.COMMAND,
+        "",
+        "The command that tests what `wts merge-ready` brings together; empty: none.",
+    ),
+    Setting(
+        "merge.test_timeout",
+        Kind.SECONDS,
+        1800.0,
+        "How long that command may take; 0: as long as it likes.",
     ),
     *(
         Setting(
@@ -286,6 +300,8 @@ class Settings:
     lock_timeout: float
     setup_run: tuple[str, ...]
     setup_timeout: float
+    merge_test: str
+    merge_test_timeout: float
     roles_dev: str
     roles_test: str
     roles_research: str
@@ -482,7 +498,7 @@ _REFUSED = {
 }
 _REPOSITORY_MAY = {
     **dict.fromkeys(_REFUSED, "no"),
-    "setup.run": "after `wts trust`",
+    **dict.fromkeys(("setup.run", "merge.test"), "after `wts trust`"),
     "worktree_dir": "beside itself or inside",
 }
 
@@ -595,6 +611,8 @@ def _typed(setting: Setting, given: object) -> Value | None:
         return given if isinstance(given, bool) else None
     if setting.kind is Kind.SECONDS:
         return _seconds(given)
+    if setting.kind is Kind.COMMAND:
+        return given.strip() if isinstance(given, str) and _is_plain(given) else None
     if setting.kind is Kind.COMMANDS:
         return _commands(given)
     if setting.kind is Kind.CHOICES:
@@ -614,14 +632,16 @@ def _seconds(given: object) -> float | None:
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
-def _commands(given: object) -> tuple[str, ...] | None:
+def _is_plain(command: str) -> bool:
     """A command that is shown for approval must be what it looks like: nothing invisible, no escapes."""
+    return all(character.isprintable() or character in "\n\t" for character in command)
+
+
+def _commands(given: object) -> tuple[str, ...] | None:
     if not isinstance(given, list | tuple):
         return None
     for text in given:
-        if not isinstance(text, str) or not text.strip():
-            return None
-        if not all(character.isprintable() or character in "\n\t" for character in text):
+        if not isinstance(text, str) or not text.strip() or not _is_plain(text):
             return None
     return tuple(given)
 

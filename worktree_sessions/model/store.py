@@ -6,6 +6,8 @@
     operations/<id>.jsonl          mutating commands     trash/<id>/    ignored files of closed sessions
     claude/                        the plugin that Claude is started with      lock, README
     notify.*                       what a human was told, and who tells it
+    radar.json                     what the radar found, for its next run and the list; it may go at any time
+    tests/                         what tests of `merge-ready` said
 
 A record that can't be read is reported and kept, never treated as absent. Nothing here takes a lock; writers hold it.
 """
@@ -52,6 +54,8 @@ class Store:
         self.claude_dir = self.root / "claude"
         self.closed_dir = self.root / "closed"
         self.sessions_dir = self.root / "sessions"
+        self.radar_file = self.root / "radar.json"
+        self.tests_dir = self.root / "tests"
 
     def prepare(self) -> None:
         """Make the directory, with the README that explains it."""

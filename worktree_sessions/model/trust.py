@@ -1,7 +1,8 @@
 """Which commands of a repository the user has approved, to the byte.
 
 The approvals lie in the user's own state directory and never in the repository: what works in there could
-write them itself. An approval holds for one repository and one exact list of commands; any other asks again.
+write them itself. An approval holds for one repository and, setting by setting, one exact list of commands; any
+other asks again.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from worktree_sessions.model.settings import Layer, Origins, Settings
 from worktree_sessions.outside import environment
 from worktree_sessions.outside.files import replace_file
 
-COMMAND_KEYS = ("setup.run",)
+COMMAND_KEYS = ("setup.run", "merge.test")
 SCHEMA = 1
 
 
@@ -30,11 +31,13 @@ class Command(NamedTuple):
     text: str
 
 
-def repository_commands(settings: Settings, origins: Origins) -> tuple[Command, ...]:
-    """Return, in order, the commands that would run because the repository says so."""
+def repository_commands(
+    settings: Settings, origins: Origins, keys: Sequence[str] = COMMAND_KEYS
+) -> tuple[Command, ...]:
+    """Return, in order, the commands of these settings that would run because the repository says so."""
     return tuple(
         Command(key, text)
-        for key in COMMAND_KEYS
+        for key in keys
         if origins[key].layer is Layer.REPOSITORY
         for text in _texts(settings.get(key))
     )
@@ -45,6 +48,12 @@ def fingerprint(commands: Sequence[Command]) -> str:
     return hashlib.sha256(json.dumps([list(command) for command in commands]).encode()).hexdigest()
 
 
+def _fingerprints(commands: Sequence[Command]) -> set[str]:
+    """Return one for each setting: a test command that is new takes no approval from the set-up."""
+    keys = {command.key for command in commands}
+    return {fingerprint([command for command in commands if command.key == key]) for key in keys}
+
+
 def trust_file() -> Path:
     """Return where the approvals are kept."""
     return environment.user_directory("XDG_STATE_HOME", ".local/state") / "trust.json"
@@ -52,15 +61,14 @@ def trust_file() -> Path:
 
 def is_trusted(common_dir: Path, commands: Sequence[Command]) -> bool:
     """Return whether exactly these commands were approved for this repository; none need no approval."""
-    return not commands or fingerprint(commands) in _load_approvals().get(_repository(common_dir), [])
+    return not commands or _fingerprints(commands) <= set(_load_approvals().get(_repository(common_dir), []))
 
 
 def approve(common_dir: Path, commands: Sequence[Command]) -> None:
     """Approve exactly these commands for this repository; what was approved for it before stays approved."""
     with _changing() as approvals:
         known = approvals.setdefault(_repository(common_dir), [])
-        if fingerprint(commands) not in known:
-            known.append(fingerprint(commands))
+        known.extend(sorted(_fingerprints(commands).difference(known)))
 
 
 def revoke(common_dir: Path) -> bool:
@@ -109,4 +117,6 @@ def _repository(common_dir: Path) -> str:
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    return value if isinstance(value, tuple) else ()
+    if isinstance(value, tuple):
+        return value
+    return (value,) if isinstance(value, str) and value else ()

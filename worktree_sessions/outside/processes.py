@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 MISSING = 127
+PATIENCE = 2.0  # seconds that what is to end has for its own end
 PASSING = 0.5  # seconds; a git status of a large repository takes less
 PSEUDO_TERMINALS, CONSOLES = 136, 4  # the kernel's major numbers: admin-guide/devices.txt
 NOT_RUNNABLE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ENOEXEC)
@@ -140,19 +142,30 @@ def _end(begun: Child | Completed) -> Completed:
 
 
 def shell(
-    command: str, *, cwd: Path, env: Mapping[str, str], log: IO[bytes], timeout: float | None = None
+    command: str,
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    log: IO[bytes],
+    timeout: float | None = None,
+    began: Callable[[Process], object] = lambda _: None,
 ) -> int:
-    """Run a command text the user approved, output to `log`; return its status (-9: timed out)."""
+    """Run a command text the user approved, output to `log`; return its status (-9: timed out).
+
+    It leads a process group of its own. `began` is told as which process, so that it can be written down for who must
+    end it after we were killed. The command does not start before, nor when Ctrl-C comes while it is spawned.
+    """
     process = subprocess.Popen(
-        ["/bin/sh", "-c", command],
+        ["/bin/sh", "-c", 'read -r _ && exec /bin/sh -c "$1" </dev/null', "sh", command],
         cwd=cwd,
         env=dict(env),
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
     try:
+        _announce(process, began)
         return process.wait(timeout)
     except subprocess.TimeoutExpired:
         _kill_group(process)
@@ -160,6 +173,14 @@ def shell(
     except BaseException:  # Ctrl-C does not reach a session of its own
         _kill_group(process)
         raise
+
+
+def _announce(process: subprocess.Popen[bytes], began: Callable[[Process], object]) -> None:
+    """Tell who it is, and only then let it go."""
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
+        began(look_up(process.pid) or Process(process.pid, ""))
+        pipe.write(b"\n")
 
 
 def shell_answer(
@@ -183,9 +204,42 @@ def shell_answer(
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, 9)
+    end_group(process.pid, process.poll)
     process.wait()
+
+
+def end_group(group: int, reap: Callable[[], object] = lambda: None) -> None:
+    """End a process group: by SIGTERM, what is still there PATIENCE seconds later by SIGKILL.
+
+    `reap` waits for those that are our own children; a zombie counts as there.
+    """
+    deadline = time.monotonic() + PATIENCE
+    try:
+        with contextlib.suppress(ProcessLookupError):  # the last of it has ended
+            os.killpg(group, signal.SIGTERM)
+            while time.monotonic() < deadline:
+                time.sleep(0.01)
+                reap()
+                os.killpg(group, 0)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+
+
+def end_group_of(leader: Process, directory: Path) -> None:
+    """End what is left of the group that this very process led, if anything is.
+
+    When the leader has gone, its number may be another's: then what is left counts only if it stands in `directory`.
+    """
+    if is_alive(leader) or leader.pid in map(_group_of, standing_in(directory) or ()):
+        end_group(leader.pid)
+
+
+def _group_of(standing: Standing) -> int | None:
+    try:
+        return os.getpgid(standing.pid)
+    except ProcessLookupError:
+        return None
 
 
 def spawn_here(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Child:

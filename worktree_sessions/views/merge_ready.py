@@ -1,0 +1,168 @@
+"""What `wts merge-ready` shows: the plan before anything happens, and the receipt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from worktree_sessions.actions.merge_ready import FeaturePlan, Landed
+from worktree_sessions.model.landing import Homecoming, Result, Row
+from worktree_sessions.model.words import counted, listed
+from worktree_sessions.views.console import Ink, clean, paint
+from worktree_sessions.views.jsonout import Json
+
+MARKS = {
+    Result.LANDED: ("✓", Ink.DONE),
+    Result.CONFLICT: ("✗", Ink.ERROR),
+    Result.RED: ("✗", Ink.ERROR),
+    Result.BLOCKED: ("·", Ink.FAINT),
+    Result.SKIPPED: ("·", Ink.FAINT),
+}
+WIDTH = 80  # columns
+MOST_FILES = 5  # in conflict, below a session
+
+
+# -- the plan --------------------------------------------------------------------------------------
+
+
+def plan_text(plans: Sequence[FeaturePlan], *, color: bool) -> str:
+    """Return the plan: what comes home in which order, who stays and why, what is tested."""
+    return "\n\n".join(_plan_text(plan, color=color) for plan in plans)
+
+
+def _plan_text(plan: FeaturePlan, *, color: bool) -> str:
+    count = len(plan.candidates)
+    where = f"{plan.target} at {plan.chain.base[:9]}" if plan.chain else plan.target
+    rows = [row for row in plan.rows if row.code != "landed"]
+    before = [row.session.name for row in plan.rows if row.code == "landed"]
+    what = f"{count} of {counted(len(rows), 'session')} would come home to {where}"
+    head = what if count else f"nothing comes home to {where}"
+    lines = [paint(clean(head), Ink.STRONG, color=color), *_rows(rows, color=color)]
+    if before:
+        lines.append(f"  landed before: {clean(listed(before))}")
+    if count > 1:
+        lines.append("  order: after whom they come, then held back longest, then the oldest")
+    if count:
+        lines.append(f"  test: {clean(plan.command or 'none (--test CMD)')}")
+    return "\n".join(lines)
+
+
+def plan_json(plans: Sequence[FeaturePlan]) -> dict[str, Json]:
+    """Return the plan as data; `after` is null, since nothing was moved."""
+    features = [
+        _feature_json(
+            Homecoming(
+                feature=one.feature,
+                target=one.target,
+                before=one.chain.base if one.chain else None,
+                after=None,
+                rows=one.rows,
+            )
+        )
+        | {"test": one.command}
+        for one in plans
+    ]
+    return {"dry_run": True, "features": features, "operation": None}
+
+
+# -- the receipt -----------------------------------------------------------------------------------
+
+
+def landed_text(landed: Landed, *, color: bool) -> str:
+    """Return the receipt, whose last line is how to undo it."""
+    blocks = ["\n".join(_home_lines(home, color=color)) for home in landed.features]
+    if landed.operation:
+        blocks[-1] += f"\n{paint('undo:', Ink.HINT, color=color)} wts undo {landed.operation}"
+    return "\n\n".join(blocks)
+
+
+def _home_lines(home: Homecoming, *, color: bool) -> list[str]:
+    if home.before and home.after:
+        mark = paint("✓", Ink.DONE, color=color)
+        count = counted(len(home.landed), "session")
+        head = f"{count} landed on {home.target}, {home.before[:9]} → {home.after[:9]}"
+    else:
+        mark, head = "·", f"{home.target} stays where it is"
+    tried = [row for row in home.rows if row.candidate]  # the plan has told of the others
+    lines = [f"{mark} {paint(clean(head), Ink.STRONG, color=color)}", *_rows(tried, color=color)]
+    if home.base_log:
+        lines.append(f"  {clean(home.target)} is red before anything is merged; log:")
+        lines.append(f"    {clean(str(home.base_log))}")
+    if home.changed_by_tests:
+        lines.append(f"  the tests change tracked files: {clean(listed(home.changed_by_tests))}")
+    if home.test_runs:
+        lines.append(f"  {counted(home.test_runs, 'test run')}")
+    return lines
+
+
+def landed_json(landed: Landed) -> dict[str, Json]:
+    """Return what was done as data."""
+    return {"features": [_feature_json(home) for home in landed.features], "operation": landed.operation}
+
+
+# -- sessions --------------------------------------------------------------------------------------
+
+
+def _rows(rows: Sequence[Row], *, color: bool) -> list[str]:
+    name_width = max((len(row.session.name) for row in rows), default=0)
+    lines: list[str] = []
+    for row in rows:
+        symbol, ink = MARKS[row.result]
+        head = f"{row.session.number:>2} {row.session.name:<{name_width}}  "
+        first, *more = _wrapped(clean(_about(row)), WIDTH - 4 - len(head))
+        lines.append(f"  {paint(symbol, ink, color=color)} {clean(head)}{first}".rstrip())
+        lines += [f"{'':{4 + len(head)}}{line}" for line in more]
+        lines += [f"       {clean(path)}" for path in row.files[:MOST_FILES]]
+        if len(row.files) > MOST_FILES:
+            lines.append(f"       and {len(row.files) - MOST_FILES} more")
+        if row.log:
+            lines.append(f"       log: {clean(str(row.log))}")
+        if row.cure:
+            lines.append(f"       {paint('hint:', Ink.HINT, color=color)} {clean(row.cure)}")
+    return lines
+
+
+def _about(row: Row) -> str:
+    one = row.candidate
+    if row.result is not Result.LANDED or one is None:
+        return f"not ready: {row.reason}" if row.result is Result.BLOCKED else row.reason
+    what = f"{counted(one.commits, 'commit')}, {counted(one.files, 'file')}, {listed(one.authors)}"
+    return f"{what} ({row.reason})" if row.reason else what
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, max(width, 24), break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def _feature_json(home: Homecoming) -> dict[str, Json]:
+    return {
+        "feature": home.feature,
+        "target": home.target,
+        "before": home.before,
+        "after": home.after,
+        "order": [row.session.number for row in home.landed],
+        "sessions": [_session_json(row) for row in home.rows],
+        "test_runs": home.test_runs,
+        "base_log": str(home.base_log) if home.base_log else None,
+        "changed_by_tests": list(home.changed_by_tests),
+    }
+
+
+def _session_json(row: Row) -> dict[str, Json]:
+    one = row.candidate
+    return {
+        "number": row.session.number,
+        "name": row.session.name,
+        "outcome": row.result.value,
+        "reason": row.reason or None,
+        "code": row.code,
+        "files": list(row.files),
+        "rival": row.rival,
+        "tip": one.tip if one else None,
+        "commits": one.commits if one else None,
+        "changed": one.files if one else None,
+        "authors": list(one.authors) if one else [],
+        "hint": row.cure,
+        "log": str(row.log) if row.log else None,
+    }
