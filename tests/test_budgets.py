@@ -135,13 +135,19 @@ def test_a_status_line_costs_three_git_processes_however_many_sessions_there_are
     assert git_calls("statusline") == Counter({"rev-parse": 1})
 
 
-def test_a_session_that_has_moved_costs_the_list_one_more(repo: Repo, git_calls: GitCalls) -> None:
+def test_a_session_that_has_moved_costs_the_list_one_more_and_one_that_may_be_ready_another(
+    repo: Repo, git_calls: GitCalls
+) -> None:
     for name in ("auth-api", "auth-docs", "auth-ui"):
         session = a_session(repo, name)
     worktree_of(session).commit("ui.txt", "done\n", "ui")
-    assert git_calls("list") == Counter(
-        {"rev-parse": 1, "worktree list": 1, "for-each-ref": 1, "status": 3, "rev-list": 1}
-    )
+    worktree_of(session).write("ui.txt", "changed\n")
+    moved = Counter({"rev-parse": 1, "worktree list": 1, "for-each-ref": 1, "status": 3, "rev-list": 1})
+    assert git_calls("list") == moved
+    worktree_of(session).git("checkout", "ui.txt")
+    assert git_calls("list") == moved + Counter({"log": 1}), "it is ready, unless a commit is a fixup"
+    worktree_of(a_session(repo, "auth-web")).commit("web.txt", "done\n", "web")
+    assert git_calls("list") == moved + Counter({"log": 1, "status": 1, "rev-list": 1}), "one for both"
 
 
 def test_a_new_session_of_a_feature_costs_four_git_processes_beside_its_worktree(

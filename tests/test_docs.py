@@ -99,8 +99,14 @@ def test_every_command_that_is_named_is_there() -> None:
 
 def test_the_readme_shows_each_phase_of_the_day() -> None:
     readme = read("README.md")
-    assert re.findall(r"^### (\w+)", readme, re.MULTILINE) == ["Morning", "Working", "Wrap", "Repair"]
-    assert "`merge-ready`" in readme.split("## Install")[0]
+    assert re.findall(r"^### (\w+)", readme, re.MULTILINE) == [
+        "Morning",
+        "Working",
+        "Midday",
+        "Wrap",
+        "Repair",
+    ]
+    assert "`wts merge-ready`" in readme.split("## Install")[0]
 
 
 def test_the_changelog_knows_this_version() -> None:
@@ -251,6 +257,7 @@ def json_tables() -> dict[str, set[str]]:
             found[one] = keys
     git_hooks = {key for key in found["wts hooks"] if not key.startswith("claude_worktrees")}
     found["wts hooks install"] = found["wts hooks uninstall"] = found["wts hooks install"] | git_hooks
+    found["wts close --landed"] |= found["wts close"]
     return found
 
 
@@ -300,9 +307,14 @@ def test_json_has_the_documented_keys(repo: Repo, wts: Wts, fake_claude: Path) -
     (Path(made["worktree"]) / "local.db").write_text("b")
     (repo.path / ".git" / "info" / "exclude").write_text("local.db\n")
     compare("wts list", "list")
+    compare("wts hold", "hold", "1", "later")
     compare("wts why", "why", "1")
     compare("wts path", "path", "1")
     compare("wts close", "close", "1", "--with-unsaved")
+    home = Path(wts("new", "auth-home", "--json").json["data"]["session"]["worktree"])
+    Repo(home).commit("home.txt", "home", "home")
+    repo.git("branch", "--force", "feature/auth", "feature/auth-home")
+    compare("wts close --landed", "close", "--landed", "--yes")
     compare("wts restore", "restore")
     compare("wts restore NAME", "restore", "auth-api")
     assert compare("wts send", "send", "1", "hello")["how"] == "kept"
