@@ -135,7 +135,7 @@ def _sight(look: Look, told: Told, commits: tuple[int, int] | None) -> Sight:
 def _ask_commits(project: Project, mark: Mark, looks: Sequence[Look]) -> dict[str, tuple[int, int]]:
     """Return by session id how many commits each branch that moved has gained and dropped since the mark.
 
-    A merge counts as one, whatever came with it: `wts sync` would bring in all that others have made.
+    A merge counts as one, whatever came with it: bringing the parent in is no work of its own.
     """
     tips = {look.session.id: (mark.seen(look.session).tip, tip_of(look)) for look in looks}
     moved = {name: f"{old}...{tip}" for name, (old, tip) in tips.items() if tip and tip != old}
