@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from worktree_sessions.actions import notify
 from worktree_sessions.actions.asking import told_of
 from worktree_sessions.actions.listing import list_sessions
 from worktree_sessions.actions.project import Project
@@ -37,7 +38,7 @@ from worktree_sessions.model.session import Listing, Look, Unreadable
 from worktree_sessions.model.told import Told
 from worktree_sessions.outside.files import replace_file
 from worktree_sessions.outside.git import Question, ask_all, parse_distance
-from worktree_sessions.outside.notifiers import Notice, Options, deliver
+from worktree_sessions.outside.notifiers import Notice
 
 
 class CheckIn(NamedTuple):
@@ -103,8 +104,7 @@ def announce(project: Project, found: CheckIn) -> None:
         urgent=any(line.what in (What.NEEDS_YOU, What.BROKEN) for one in found.news for line in one.lines),
         facts={"kind": "check-in", "sessions": [one.look.session.name for one in found.news]},
     )
-    options = Options(command=settings.notify_command, webhook=settings.notify_webhook)
-    deliver(notice, settings.notify_channels, options)
+    notify.deliver(settings, notice)
 
 
 def _mark_file(project: Project) -> Path:

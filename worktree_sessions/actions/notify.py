@@ -78,9 +78,15 @@ def run_once(project: Project, *, by_hook: bool = False) -> Outcome:
     pane = next(filter(None, (_pane(one.sight.session) for one in found.news)), None)
     notice = notices.notice_of(found.news, at, project=project.name)
     is_told = by_hook and all(one.sight.by_hook and not one.again for one in found.news)
-    options = _options(settings, pane, by_hook=is_told)
-    deliveries = notifiers.deliver(notice, settings.notify_channels, options)
+    deliveries = deliver(settings, notice, pane, by_hook=is_told)
     return Outcome(found.news, deliveries, _after(project, found, deliveries, at))
+
+
+def deliver(
+    settings: Settings, notice: Notice, pane: tmux.Pane | None = None, *, by_hook: bool = False
+) -> list[Delivery]:
+    """Give a notice to the channels of the settings, the command and the webhook; return what became of it in each."""
+    return notifiers.deliver(notice, settings.notify_channels, _options(settings, pane, by_hook=by_hook))
 
 
 def tell(project: Project) -> Outcome:
