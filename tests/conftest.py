@@ -17,6 +17,9 @@ import pytest
 from tests.support import claude_cli
 from tests.support.api import Api, serving
 from tests.support.repos import Repo
+from tests.support.sessions import a_session, worktree_of
+from tests.support.stage import Stage
+from worktree_sessions.model.session import Session
 from worktree_sessions.outside import git
 
 FAKES = Path(__file__).parent / "fakes"
@@ -131,6 +134,24 @@ def repo(tmp_path: Path) -> Repo:
     made = Repo.create(tmp_path / "repo")
     made.commit("README.md", "# a project\n", "start")
     return made
+
+
+@pytest.fixture
+def session(repo: Repo) -> Session:
+    """A session of `repo`, its worktree as it was made."""
+    return a_session(repo)
+
+
+@pytest.fixture
+def tree(session: Session) -> Repo:
+    """The worktree of `session`."""
+    return worktree_of(session)
+
+
+@pytest.fixture
+def stage(repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """Sessions of `repo` in a real tmux, with the fake claude."""
+    return Stage(repo, tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -23,16 +23,6 @@ from worktree_sessions.outside import processes
 FLAGS = ("--with-unsaved", "--while-running", "--while-locked", "--mid-operation")
 
 
-@pytest.fixture
-def session(repo: Repo) -> Session:
-    return a_session(repo)
-
-
-@pytest.fixture
-def tree(session: Session) -> Repo:
-    return worktree_of(session)
-
-
 # -- one danger, one flag --------------------------------------------------------------------------
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Wts
+from tests.support.killing import DIES
 from tests.support.repos import Repo
 from tests.support.sessions import EVERY, a_session, is_in, picture, project_of, restored, worktree_of
 from worktree_sessions.actions import close, operate
 from worktree_sessions.model.session import Session
 
 # Dies before the n-th event: a checkpoint of the engine, or a change of the world inside one kind of step.
-CHILD = """
+CHILD = f"""
 import os, sys
 from worktree_sessions import __main__ as front_door
 from worktree_sessions.actions import operate, steps
@@ -23,20 +24,7 @@ from worktree_sessions.outside import files
 from worktree_sessions.outside.git import Git
 
 where, left, *argv = sys.argv[1:]
-left = int(left)
-
-def die_at_the_last(*_):
-    global left
-    left -= 1
-    if left == 0:
-        os.kill(os.getpid(), 9)
-
-def watched(call):
-    def watching(*args, **options):
-        die_at_the_last()
-        return call(*args, **options)
-    return watching
-
+{DIES}
 def inside(do):
     def doing(*args):
         for place, name in ((Git, "ask"), (files, "move"), (files, "replace_file"), (files, "copy_file")):

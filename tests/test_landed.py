@@ -28,11 +28,6 @@ def session(repo: Repo) -> Session:
 
 
 @pytest.fixture
-def tree(session: Session) -> Repo:
-    return worktree_of(session)
-
-
-@pytest.fixture
 def home(repo: Repo, session: Session) -> Repo:
     """A worktree of the feature, ahead of where the session began: what it changes stands a line further down."""
     place = repo.path.parent / "home"

@@ -29,11 +29,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def stage(repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    return Stage(repo, tmp_path, monkeypatch)
-
-
 # -- in this terminal ------------------------------------------------------------------------------
 
 

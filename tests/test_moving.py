@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.support.killing import DIES
 from tests.support.moves import moved, tip_of
 from tests.support.repos import Repo
 from tests.support.sessions import picture, project_of
@@ -496,7 +497,7 @@ def test_both_tips_outlive_gc_and_the_pins_are_bounded(repo: Repo, monkeypatch: 
 # -- kill -9 ---------------------------------------------------------------------------------------
 
 # Dies before the n-th event: a checkpoint of the engine, a call of git, a change of a file in the step.
-CHILD = """
+CHILD = f"""
 import os, sys
 from pathlib import Path
 from tests.support.moves import moved
@@ -506,20 +507,7 @@ from worktree_sessions.actions import operate, undoing
 from worktree_sessions.outside.git import Git
 
 left, how, repo, *moves = sys.argv[1:]
-left = int(left)
-
-def die_at_the_last(*_):
-    global left
-    left -= 1
-    if left == 0:
-        os.kill(os.getpid(), 9)
-
-def watched(call):
-    def watching(*args, **options):
-        die_at_the_last()
-        return call(*args, **options)
-    return watching
-
+{DIES}
 operate.checkpoint = die_at_the_last
 begun = operate._run
 def running(*args):

@@ -30,11 +30,6 @@ pytestmark = pytest.mark.usefixtures("fake_claude")
 NAMES = ("auth-a", "auth-b", "auth-c", "auth-d")
 
 
-@pytest.fixture
-def stage(repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    return Stage(repo, tmp_path, monkeypatch)
-
-
 class World:
     """Four sessions whose Claude is a process that sleeps, and what each has told."""
 

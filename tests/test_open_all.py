@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -25,11 +24,6 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
     pytest.mark.usefixtures("fake_claude"),
 ]
-
-
-@pytest.fixture
-def stage(repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    return Stage(repo, tmp_path, monkeypatch)
 
 
 def opened(stage: Stage, *, settle: float = 20, pause: float = 0) -> dict[str, WtsError | None]:

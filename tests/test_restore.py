@@ -18,16 +18,6 @@ from worktree_sessions.outside.git import Git, Ref
 BRANCH = "refs/heads/feature/auth-frontend"
 
 
-@pytest.fixture
-def session(repo: Repo) -> Session:
-    return a_session(repo)
-
-
-@pytest.fixture
-def tree(session: Session) -> Repo:
-    return worktree_of(session)
-
-
 def work(tree: Repo) -> str:
     """Leave a commit, a change, something staged and something untracked; return the commit."""
     made = tree.commit("done.txt", "committed\n", "work")

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Wts
-from tests.support.repos import Repo
 from tests.support.sessions import a_session, closed, project_of
 from tests.support.stage import NAME, Stage
 from tests.support.tmux import Pane
@@ -40,11 +39,6 @@ from worktree_sessions.actions import launch
 launch.append_launch = lambda *_, **__: os._exit(9)
 front_door.run(sys.argv[1:])
 """
-
-
-@pytest.fixture
-def stage(repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    return Stage(repo, tmp_path, monkeypatch)
 
 
 def in_a_window(stage: Stage, wts: Wts) -> None:

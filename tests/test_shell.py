@@ -92,11 +92,6 @@ def shell(request: pytest.FixtureRequest, tmp_path: Path) -> In:
     return In(request.param, tmp_path)
 
 
-@pytest.fixture
-def session(repo: Repo) -> Session:
-    return a_session(repo)
-
-
 # -- wts cd ----------------------------------------------------------------------------------------
 
 

@@ -43,11 +43,6 @@ def repo(tmp_path: Path) -> Repo:
     return made
 
 
-@pytest.fixture
-def session(repo: Repo) -> Session:
-    return a_session(repo)
-
-
 def take(session: Session, stamp: str = "1") -> snapshot.Snapshot:
     return snapshot.take(
         Git(session.worktree), Ref(f"{snapshot.SNAPSHOTS}{session.id}/{stamp}"), reason="test"
