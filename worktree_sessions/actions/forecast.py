@@ -79,7 +79,7 @@ def build(
         commit = (
             merging.commit_merge(git, merged.tree, parents, words[candidate.session.name])
             if words
-            else _draft(git, merged.tree, parents)
+            else merging.commit_draft(git, merged.tree, parents)
         )
         links.append(Link(candidate, commit))
     return Chain(base, tuple(links), tuple(left_out))
@@ -95,13 +95,6 @@ def _merge_on(git: Git, head: Oid, candidate: Candidate) -> Merged:
     if merged.outcome is Outcome.UNKNOWN:
         raise Unknown(candidate, merged.why)
     return merged
-
-
-def _draft(git: Git, tree: Oid, parents: Sequence[Oid]) -> Oid:
-    """Write a merge that nobody will see: no signer is asked for it."""
-    return Oid(
-        git.line("commit-tree", *(word for one in parents for word in ("-p", one)), "-m", "draft", tree)
-    )
 
 
 def _waits(candidate: Candidate, missing: Set[str]) -> Row:

@@ -24,7 +24,7 @@ from worktree_sessions.actions.verdicts import Run, Verdict, Verdicts
 from worktree_sessions.errors import Refused, WtsError
 from worktree_sessions.model import culprit, trust
 from worktree_sessions.model.words import quoted
-from worktree_sessions.outside import locks
+from worktree_sessions.outside import locks, merging
 from worktree_sessions.outside.git import BranchName, Oid
 
 T = TypeVar("T")
@@ -104,7 +104,7 @@ class Gate:
 
         Raises WtsError when it can't be found out: no worktree can be made, the disk is full.
         """
-        tree = Oid(self._project.git.line("rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}"))
+        tree = merging.tree_of(self._project.git, commit)
         if tree in self._here:
             return self._here[tree]._replace(is_cached=True)
         key = self._key(tree)

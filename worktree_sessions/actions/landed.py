@@ -111,13 +111,13 @@ def how_landed(git: Git, session: Session, tip: Oid, parent: Oid) -> Landed:
     base = merging.merge_base(git, tip, parent)
     if base is None:
         return Landed.NO
-    if _tree(git, tip) == _tree(git, base):
+    if merging.tree_of(git, tip) == merging.tree_of(git, base):
         before = _before_sync(git, tip, parent)
         return Landed.EMPTY if before is None else how_landed(git, session, before, parent)
     merged = _merged_tree(git, parent, tip)
     how = _by_patches(git, base, tip, parent)
     if how is None:
-        return Landed.SQUASHED if merged == _tree(git, parent) else Landed.NO
+        return Landed.SQUASHED if merged == merging.tree_of(git, parent) else Landed.NO
     if merged is not None and _patch(git, parent, merged) == _patch(git, base, tip):
         return Landed.REVERTED  # all of it would come in once more
     return how
@@ -176,11 +176,11 @@ def _landing(git: Git, session: Session, tip: Oid, parent: Oid) -> tuple[Oid | N
 
 def _is_undone(git: Git, before: Oid, brought: Oid, parent: Oid) -> bool:
     """Return whether taking back what came between two commits would change nothing in `parent` any more."""
-    kept = _tree(git, before)
-    if kept == _tree(git, brought):
+    kept = merging.tree_of(git, before)
+    if kept == merging.tree_of(git, brought):
         return False
     back = git.with_env(**IDENTITY).line("commit-tree", "-p", brought, "-m", "back", kept)
-    return _merged_tree(git, parent, Oid(back)) == _tree(git, parent)
+    return _merged_tree(git, parent, Oid(back)) == merging.tree_of(git, parent)
 
 
 # -- by content ------------------------------------------------------------------------------------
@@ -229,7 +229,3 @@ def _merged_tree(git: Git, ours: Oid, theirs: Oid) -> Oid | None:
     """Return the tree of a merge, None when it is not clean."""
     with merging.attributes_of(git, ours) as place:
         return merging.merge(git, place, ours, theirs).tree
-
-
-def _tree(git: Git, commit: Oid) -> Oid:
-    return Oid(git.line("rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}"))

@@ -386,20 +386,16 @@ def _landed(
 def _prove(project: Project, chain: Chain, target: BranchName, tested: Oid | None) -> None:
     """Raise WtsError when what would land lacks something of either side, or brings in what no side had."""
     git = project.git
-    tree = _tree(git, chain.head)
+    tree = merging.tree_of(git, chain.head)
     wrong = merging.proof(git, chain.base, tree, [candidate.tip for candidate in _of(chain)])
     for candidate in _of(chain):
         if not git.is_ancestor(candidate.tip, chain.head):
             wrong.append(f"{candidate.session.name} is not contained in it")
-    if tested is not None and _tree(git, tested) != tree:
+    if tested is not None and merging.tree_of(git, tested) != tree:
         wrong.append("it is not what was tested")
     if wrong:
         says = f"what would land on {target} is not proved, nothing was moved"
         raise WtsError("unproved", says, hint="wts merge-ready --skip N", details=tuple(wrong))
-
-
-def _tree(git: Git, commit: Oid) -> Oid:
-    return Oid(git.line("rev-parse", "--verify", f"{commit}^{{tree}}"))
 
 
 # -- messages --------------------------------------------------------------------------------------

@@ -30,8 +30,8 @@ ATTRIBUTES = (":(top,glob)**/.gitattributes", ":(top,literal).gitmodules")
 RULES = r"^(core|diff|filter|merge)\."  # the configuration that a merge can depend on
 OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 EMPTY_TREES = {  # by the length of an id; git knows them without having them
-    40: "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
-    64: "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
+    40: Oid("4b825dc642cb6eb9a060e54bf8d69288fbee4904"),
+    64: Oid("6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321"),
 }
 STAGE = re.compile(r"[0-7]{6} [0-9a-f]{40,64} [123]\t(?P<path>.+)", re.DOTALL)
 MOVED_ASIDE = re.compile(
@@ -257,12 +257,30 @@ def commit_merge(
     The author is the user unless one is given. Raises GitError when the signer fails, or nobody is named.
     """
     signed = git.run("config", "--type=bool", "--get", "commit.gpgSign", ok=(0, 1)).strip() == b"true"
-    words = ["-c", "i18n.commitEncoding=UTF-8", "commit-tree", *(["-S"] if signed else [])]
+    return _commit(git, tree, parents, message, author, *(["-S"] if signed else []))
+
+
+def commit_draft(
+    git: Git, tree: Oid, parents: Sequence[Oid], message: str = "draft", author: Author | None = None
+) -> Oid:
+    """Write a commit that only stands in for another: no signer is asked for it."""
+    return _commit(git, tree, parents, message, author)
+
+
+def _commit(
+    git: Git, tree: Oid, parents: Sequence[Oid], message: str, author: Author | None, *options: str
+) -> Oid:
+    words = ["-c", "i18n.commitEncoding=UTF-8", "commit-tree", *options]
     words += [word for parent in parents for word in ("-p", parent)]
     if author:
         when = f"@{author.when}"
         git = git.with_env(GIT_AUTHOR_NAME=author.name, GIT_AUTHOR_EMAIL=author.email, GIT_AUTHOR_DATE=when)
     return Oid(git.line(*words, "-F", "-", tree, stdin=os.fsencode(message)))
+
+
+def tree_of(git: Git, commit: Oid) -> Oid:
+    """Return the tree of a commit."""
+    return Oid(git.line("rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}"))
 
 
 def merge_base(git: Git, one: Oid, other: Oid) -> Oid | None:
