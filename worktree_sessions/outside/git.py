@@ -35,6 +35,13 @@ FEATURES: dict[str, tuple[Version, str, str]] = {
     ),
 }
 
+# Who writes the commits that only stand in for something: the same content is the same commit, whoever asks.
+NOBODY = {
+    **{f"GIT_{who}_NAME": "wts" for who in ("AUTHOR", "COMMITTER")},
+    **{f"GIT_{who}_EMAIL": "wts@localhost" for who in ("AUTHOR", "COMMITTER")},
+    **{f"GIT_{who}_DATE": "@4102444800 +0000" for who in ("AUTHOR", "COMMITTER")},  # later than any parent
+}
+
 OPEN_OPERATIONS = {
     "rebase-merge": "rebase",
     "rebase-apply": "rebase",

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from worktree_sessions.errors import WtsError
 from worktree_sessions.outside import environment, processes
-from worktree_sessions.outside.git import Git, Oid, split_z
+from worktree_sessions.outside.git import NOBODY, Git, Oid, split_z
 
 MERGE_TREE = ("merge-tree", "--write-tree", "-z", "--messages")
 CHANGES = ("diff-tree", "-r", "-z", "--ignore-submodules=none")  # whatever `submodule.*.ignore` hides
@@ -37,6 +37,7 @@ STAGE = re.compile(r"[0-7]{6} [0-9a-f]{40,64} [123]\t(?P<path>.+)", re.DOTALL)
 MOVED_ASIDE = re.compile(
     r"~[0-9a-f]{40}(?:[0-9a-f]{24})?(?:_\d+)?$"
 )  # `file~<commit>`: two things want one name
+CONTENTS = ("contents", "add/add")  # conflicts of two contents, which markers in the file can show
 MARKER = r"^(<{7,}|>{7,}) "
 
 
@@ -153,9 +154,19 @@ def quarantine(git: Git) -> Iterator[Git]:
     """Give a Git whose new objects lie in a directory of their own, which goes when the block ends."""
     import tempfile
 
-    objects = git.line("rev-parse", "--path-format=absolute", "--git-path", "objects")
+    objects = _objects(git)
     with tempfile.TemporaryDirectory(prefix="wts-objects-", ignore_cleanup_errors=True) as place:
         yield git.with_env(GIT_OBJECT_DIRECTORY=place, GIT_ALTERNATE_OBJECT_DIRECTORIES=_quoted(objects))
+
+
+def objects_of(git: Git) -> dict[str, str]:
+    """Return the variables by which git elsewhere reads and writes the same objects, a quarantine's too."""
+    kept = git.chosen("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
+    return kept or {"GIT_OBJECT_DIRECTORY": _objects(git)}
+
+
+def _objects(git: Git) -> str:
+    return git.line("rev-parse", "--path-format=absolute", "--git-path", "objects")
 
 
 def _quoted(path: str) -> str:
@@ -183,6 +194,24 @@ def merge_all(git: Git, place: Place, pairs: Sequence[tuple[Oid, Oid]]) -> list[
     there = _standing_in(git, place)
     calls = [there.call((*MERGE_TREE, ours, theirs)) for ours, theirs in pairs]
     return [parse_merged(done) for done in processes.run_all(calls)]
+
+
+class Layout(NamedTuple):
+    """A conflict as git leaves it: a tree whose files hold the markers, the paths in conflict, and their stages."""
+
+    tree: Oid
+    paths: tuple[str, ...]
+    stages: tuple[str, ...]
+
+
+def layout(git: Git, place: Place, ours: Oid, theirs: Oid) -> Layout | None:
+    """Return how the conflicts of a merge look, None unless there are some, each of them of two contents."""
+    (done,) = processes.run_all([_standing_in(git, place).call((*MERGE_TREE, ours, theirs))])
+    merged = parse_merged(done)
+    if merged.outcome is not Outcome.CONFLICT or any(one.kind not in CONTENTS for one in merged.conflicts):
+        return None
+    fields = split_z(done.out)
+    return Layout(Oid(fields[0]), merged.files, tuple(fields[1 : fields.index("", 1)]))
 
 
 def _standing_in(git: Git, place: Place) -> Git:
@@ -263,8 +292,13 @@ def commit_merge(
 def commit_draft(
     git: Git, tree: Oid, parents: Sequence[Oid], message: str = "draft", author: Author | None = None
 ) -> Oid:
-    """Write a commit that only stands in for another: no signer is asked for it."""
+    """Write a commit that is only tested or looked at: no signer is asked for it."""
     return _commit(git, tree, parents, message, author)
+
+
+def stand_in(git: Git, tree: Oid, parents: Sequence[Oid]) -> Oid:
+    """Write a commit by nobody that shows git a tree with other ancestors than it has; it is only merged with."""
+    return _commit(git.with_env(**NOBODY), tree, parents, "wts: stands in", None)
 
 
 def _commit(

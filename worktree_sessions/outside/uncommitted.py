@@ -16,13 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from worktree_sessions.outside import processes
-from worktree_sessions.outside.git import Git, Oid, at_top
+from worktree_sessions.outside.git import NOBODY, Git, Oid, at_top
 
-IDENTITY = {
-    **{f"GIT_{who}_NAME": "wts" for who in ("AUTHOR", "COMMITTER")},
-    **{f"GIT_{who}_EMAIL": "wts@localhost" for who in ("AUTHOR", "COMMITTER")},
-    **{f"GIT_{who}_DATE": "@4102444800 +0000" for who in ("AUTHOR", "COMMITTER")},  # later than any parent
-}
 PLAIN = (
     "core.hooksPath=/dev/null",  # no hook of the repository runs
     "core.fsmonitor=false",  # no daemon is asked or started
@@ -72,7 +67,7 @@ class _Row:
 def take_all(git: Git, works: Sequence[Work]) -> list[Taken]:
     """Make the commits, with their objects where those of `git` go. Several worktrees are read at once."""
     kept = git.chosen("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
-    rows = [_Row(work, at_top(work.top).with_env(**kept, **IDENTITY)) for work in works]
+    rows = [_Row(work, at_top(work.top).with_env(**kept, **NOBODY)) for work in works]
     with ExitStack() as stack:
         _ask(rows, lambda _: ("rev-parse", "--absolute-git-dir"))
         for row in rows:
