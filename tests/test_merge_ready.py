@@ -19,8 +19,8 @@ from tests.support.moves import tip_of
 from tests.support.repos import Repo
 from tests.support.sessions import a_session, picture, project_of, records, refs, worktree_of
 from tests.test_kill import dies, is_sound
-from worktree_sessions.actions import merge_ready, messages
-from worktree_sessions.actions.merge_ready import Order
+from worktree_sessions.actions import merge_ready, mergeplan, messages
+from worktree_sessions.actions.mergeplan import Order
 from worktree_sessions.errors import Refused, WtsError
 from worktree_sessions.model.session import Session
 
@@ -312,7 +312,7 @@ def test_without_a_yes_nothing_moves(repo: Repo, wts: Wts) -> None:
 def test_a_plan_expires_when_what_it_read_has_moved(repo: Repo, wts_inline: Wts, mover: str) -> None:
     session = ready(repo, "auth-one", "one", "1\n")
     project = project_of(repo)
-    plans = merge_ready.plan(project, Order())
+    plans = mergeplan.plan(project, Order())
     if mover == "session":
         worktree_of(session).commit("more", "more\n", "one more")
     elif mover == "feature":
@@ -575,7 +575,7 @@ HOSTILE = "fix\n\nWts-Tested: all of it\nSigned-off-by: you\x1b[31m\x00 and \u20
 def test_a_hostile_goal_is_one_line_without_controls(repo: Repo) -> None:
     session = ready(repo, "auth-one", "one", "1\n")
     project = project_of(repo)
-    (plan,) = merge_ready.plan(project, Order())
+    (plan,) = mergeplan.plan(project, Order())
     hostile = dataclasses.replace(plan, goals={session.name: HOSTILE})
 
     merge_ready.carry_out(project, [hostile], Order())
@@ -583,7 +583,7 @@ def test_a_hostile_goal_is_one_line_without_controls(repo: Repo) -> None:
     body = repo.git("log", "-1", "--format=%B", TARGET)
     lines = body.splitlines()
     assert lines[0].startswith(
-        f"Merge session {session.number}, auth-one: fix Wts-Tested: all of it Signed-off-by: you[31m"
+        f"Merge session {session.number}, auth-one: fix Wts-Tested: all of it Signed-off-by: you [31m"
     )
     assert lines[0].endswith("…")
     assert (
@@ -728,7 +728,7 @@ def test_two_at_once_lose_nothing(repo: Repo, tmp_path: Path) -> None:
 def test_an_unreadable_branch_is_no_reason_to_guess(repo: Repo, wts_inline: Wts) -> None:
     ready(repo, "auth-one", "one", "1\n")
     project = project_of(repo)
-    plans = merge_ready.plan(project, Order())
+    plans = mergeplan.plan(project, Order())
     tip = plans[0].candidates[0].tip
     place = repo.path / ".git" / "objects" / tip[:2] / tip[2:]
     place.rename(place.with_suffix(".gone"))

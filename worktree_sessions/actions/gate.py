@@ -23,6 +23,7 @@ from worktree_sessions.actions.scratch import Scratch
 from worktree_sessions.actions.verdicts import Run, Verdict, Verdicts
 from worktree_sessions.errors import Refused, WtsError
 from worktree_sessions.model import culprit, trust
+from worktree_sessions.model.culprit import Found
 from worktree_sessions.model.words import quoted
 from worktree_sessions.outside import locks, merging
 from worktree_sessions.outside.git import BranchName, Oid
@@ -231,10 +232,11 @@ def find_culprits(
     items: Sequence[T],
     commit_of: Callable[[tuple[T, ...]], Oid | None],
     *,
+    search: Callable[[Sequence[T], Callable[[tuple[T, ...]], bool]], Found[T]] = culprit.search,
     allows_flaky: bool = False,
     explains: bool = True,
 ) -> Judged[T]:
-    """Return which items land green together, and who is held back.
+    """Return which items land green together, and who is held back; `search` chooses what is tested for it.
 
     `commit_of` makes the commit of the base with these items on it, in their order (of none: the base), None when they
     do not merge. All but green is red, and flaky too unless `allows_flaky`. Raises WtsError when the base can't be
@@ -259,7 +261,7 @@ def find_culprits(
         return run is None or run.verdict in green
 
     before = gate.runs
-    found = culprit.search(items, is_green)
+    found = search(items, is_green)
     searched = gate.runs
     base = run_of(()) if found.base_is_red else None
     if base is not None and base.verdict is Verdict.RED and base.status in NOT_RUN:

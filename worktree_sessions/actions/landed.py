@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from worktree_sessions.actions.branches import Branches
 from worktree_sessions.actions.project import Project
-from worktree_sessions.actions.snapshot import IDENTITY
 from worktree_sessions.errors import WtsError
 from worktree_sessions.model.session import Session
 from worktree_sessions.outside import merging
@@ -179,8 +178,8 @@ def _is_undone(git: Git, before: Oid, brought: Oid, parent: Oid) -> bool:
     kept = merging.tree_of(git, before)
     if kept == merging.tree_of(git, brought):
         return False
-    back = git.with_env(**IDENTITY).line("commit-tree", "-p", brought, "-m", "back", kept)
-    return _merged_tree(git, parent, Oid(back)) == merging.tree_of(git, parent)
+    back = merging.stand_in(git, kept, [brought])
+    return _merged_tree(git, parent, back) == merging.tree_of(git, parent)
 
 
 # -- by content ------------------------------------------------------------------------------------

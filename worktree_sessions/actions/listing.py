@@ -14,6 +14,7 @@ from worktree_sessions.model import names
 from worktree_sessions.model.ordering import order
 from worktree_sessions.model.readiness import is_unfinished, names_of_ready, needs_commits
 from worktree_sessions.model.session import MISSING, Listing, Look, Session
+from worktree_sessions.outside import anchors
 from worktree_sessions.outside.git import (
     LIST_REFS,
     LIST_WORKTREES,
@@ -115,19 +116,23 @@ def _subjects(group: list[Look]) -> tuple[str, ...]:
 
 
 class Facts(NamedTuple):
-    """What git told of one session: its status or why there is none, what is open, its tip and its parent's."""
+    """What git told of one session: its status or why there is none, what is open, its tip and its parent's.
+
+    `landed_as` are the commits as which its tip landed, squashed or copied; an undo may have taken them back.
+    """
 
     status: Status | None
     problem: str | None
     operation: str | None
     tip: Oid | None
     parent: Oid | None
+    landed_as: tuple[Oid, ...] = ()
 
 
 def _questions(project: Project, sessions: list[Session]) -> list[Question]:
     """The first round: the branches, and a status of each worktree."""
     return [
-        Question(project.git, (*LIST_REFS, "refs/heads")),
+        Question(project.git, (*LIST_REFS, "refs/heads", anchors.ANCHORS)),
         *(Question(project.git_at(session), STATUS) for session in sessions),
     ]
 
@@ -166,14 +171,27 @@ def _facts(session: Session, answer: bytes | WtsError, refs: dict[Ref, Oid]) -> 
             status, problem = None, f"its git directory can't be read: {error.strerror}"
     tip = status.head if status and status.branch == session.branch else None
     own, parent = refs.get(full(session.branch)), refs.get(full(session.parent))
-    return Facts(status, problem, operation, tip or own, parent)
+    landed_as = tuple(one.commit for one in anchors.from_refs(refs) if one.tip == (tip or own))
+    return Facts(status, problem, operation, tip or own, parent, landed_as)
 
 
 def _ask_distances(project: Project, facts: list[Facts]) -> list[bytes | WtsError | None]:
-    """The second round: how far each tip is from its parent, where that is not plain."""
-    apart = [fact for fact in facts if fact.tip and fact.parent and fact.tip != fact.parent]
-    answers = iter(ask_all([Question(project.git, compare(str(f.parent), str(f.tip))) for f in apart]))
-    return [next(answers) if fact in apart else None for fact in facts]
+    """The second round: how far each tip is from its parent, where that is not plain.
+
+    A tip that landed as another commit is where that one is.
+    """
+    apart = [
+        (fact, one)
+        for fact in facts
+        if fact.tip and fact.parent and fact.tip != fact.parent
+        for one in (*fact.landed_as, fact.tip)
+    ]
+    answers = ask_all([Question(project.git, compare(str(fact.parent), one)) for fact, one in apart])
+    found: dict[tuple[Oid | None, Oid | None], bytes | WtsError] = {}
+    for (fact, one), answer in zip(apart, answers, strict=True):
+        if one == fact.tip or (isinstance(answer, bytes) and parse_distance(answer)[0] == 0):
+            found.setdefault((fact.parent, fact.tip), answer)
+    return [found.get((fact.parent, fact.tip)) for fact in facts]
 
 
 def _look(

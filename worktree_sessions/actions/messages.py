@@ -32,8 +32,13 @@ def keep(project: Project, session: Session, text: str) -> None:
     """Keep a message for the next start; raise Refused when the session was closed meanwhile."""
     with locks.writing(project.store.lock_file, "wts send", timeout=project.settings.lock_timeout):
         find_again(project, session)
-        number = max((int(file.name) for file in kept(project, session)), default=0) + 1
-        replace_file(_directory(project, session) / f"{number:06d}", os.fsencode(text))
+        add(project, session, text)
+
+
+def add(project: Project, session: Session, text: str) -> None:
+    """Do the same for who holds the lock, and has looked."""
+    number = max((int(file.name) for file in kept(project, session)), default=0) + 1
+    replace_file(_directory(project, session) / f"{number:06d}", os.fsencode(text))
 
 
 def kept(project: Project, session: Session) -> list[Path]:

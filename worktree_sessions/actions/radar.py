@@ -24,8 +24,8 @@ from worktree_sessions.errors import NothingToDo, WtsError
 from worktree_sessions.model import radar as model
 from worktree_sessions.model.radar import CLEAR, Contact, Level, Pair, Scan, Verdict
 from worktree_sessions.model.session import MISSING, Session
-from worktree_sessions.outside import merging, uncommitted
-from worktree_sessions.outside.git import BranchName, Git, GitError, Oid, Question, ask_all
+from worktree_sessions.outside import anchors, merging, uncommitted
+from worktree_sessions.outside.git import NOBODY, BranchName, Git, GitError, Oid, Question, ask_all
 from worktree_sessions.outside.hunks import Between, hunks_between
 from worktree_sessions.outside.merging import Conflict, Merged, Outcome, Place
 from worktree_sessions.outside.uncommitted import Work
@@ -233,6 +233,7 @@ class _Comparison:
         self._git, self._place, self._parent, self._target = git, place, parent, target
         self._names = [sight.session.name for sight in sights]
         self._tips = [sight.tip for sight in sights]
+        self._anchors = anchors.holding(git, target)
         self._stands: dict[int, Stand] = {}
         self._unknown: dict[int, str] = {}
 
@@ -261,9 +262,10 @@ class _Comparison:
         """Find out how each session would land, and what it changes there."""
         tips = {one: tip for one in ones if (tip := self._tips[one])}
         self._unknown |= {one: "its branch is gone" for one in ones if one not in tips}
-        bases = self._each({one: ("merge-base", self._target, tip) for one, tip in tips.items()})
+        grounds = {one: self._as_known(self._target, tip) for one, tip in tips.items()}
+        bases = self._each({one: ("merge-base", grounds[one], tip) for one, tip in tips.items()})
         diverged = [one for one, base in bases.items() if base not in (self._target, tips[one])]
-        merges = merging.merge_all(self._git, self._place, [(self._target, tips[one]) for one in diverged])
+        merges = merging.merge_all(self._git, self._place, [(grounds[one], tips[one]) for one in diverged])
         merged = dict(zip(diverged, merges, strict=True))
         self._unknown |= {one: str(m.why) for one, m in merged.items() if m.outcome is Outcome.UNKNOWN}
         landed = self._each(
@@ -283,7 +285,7 @@ class _Comparison:
 
     def _each(self, words: Mapping[int, tuple[str, ...]]) -> dict[int, Oid]:
         """Ask git for an id for each session; why there is none becomes known."""
-        git = self._git.with_env(**uncommitted.IDENTITY)
+        git = self._git.with_env(**NOBODY)
         answers = ask_all([Question(git, one) for one in words.values()])
         found = {}
         for one, answer in zip(words, answers, strict=True):
@@ -300,7 +302,12 @@ class _Comparison:
     def _merge_of(self, a: int, b: int) -> tuple[Oid, Oid]:
         """Return what is merged into what: `b` where `a` has landed, the two alone when one of them can't land."""
         one, other = self._stands[a], self._stands[b]
-        return (one.tip if one.conflicts or other.conflicts else one.top), other.tip
+        ours = one.tip if one.conflicts or other.conflicts else self._as_known(one.top, other.tip)
+        return ours, other.tip
+
+    def _as_known(self, ours: Oid, tip: Oid) -> Oid:
+        """Return what a tip is merged into, holding what of it landed there by other commits."""
+        return anchors.dressed(self._git, ours, [tip], self._anchors)
 
     def _trees(self, meeting: list[tuple[int, int]]) -> dict[Oid, str]:
         tops = list(dict.fromkeys(self._stands[one].top for pair in meeting for one in pair))

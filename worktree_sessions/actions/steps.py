@@ -14,12 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from worktree_sessions.actions import hooksteps, moving, precious, snapshot
+from worktree_sessions.actions import heldback, hooksteps, moving, precious, snapshot
 from worktree_sessions.actions.project import Project, registered
 from worktree_sessions.errors import WtsError
 from worktree_sessions.model.operation import Args, RefMove, Step
 from worktree_sessions.model.session import Session
 from worktree_sessions.outside import files, processes
+from worktree_sessions.outside.anchors import Anchor
 from worktree_sessions.outside.git import BranchName, Git, GitError, Oid, Ref, at_top, full
 
 
@@ -46,6 +47,12 @@ def _leave(_: Project, __: Args) -> None:
 
 def create_ref(ref: Ref, oid: Oid, says: str) -> Step:
     return Step("create-ref", says, {"ref": ref, "oid": oid}, RefMove(ref, None, oid))
+
+
+def keep_anchor(anchor: Anchor, keeper: Oid) -> Step:
+    """Keep that a tip landed as another commit. An undo leaves it: it counts only where that commit is."""
+    says = f"keep that {anchor.tip[:10]} landed as {anchor.commit[:10]}"
+    return Step("create-ref", says, {"ref": anchor.ref, "oid": keeper})
 
 
 def _do_create_ref(project: Project, args: Args) -> None:
@@ -455,6 +462,7 @@ KINDS: dict[str, Kind] = {
     "create-ref": Kind(_do_create_ref, _undo_create_ref),
     "delete-branch": Kind(_do_delete_branch, _leave),
     moving.KIND: Kind(moving.do, moving.undo),
+    heldback.KIND: Kind(heldback.do, heldback.undo),
     "pin-branch": Kind(_do_pin_branch, _leave),
     "add-worktree": Kind(_do_add_worktree, _undo_add_worktree),
     "move-worktree": Kind(_do_move_worktree, _undo_move_worktree),

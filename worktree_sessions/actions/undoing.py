@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from worktree_sessions.actions import moving, operate
+from worktree_sessions.actions import heldback, moving, operate
 from worktree_sessions.actions.project import Project
 from worktree_sessions.errors import NothingToDo, Refused, WtsError
 from worktree_sessions.model.operation import Operation, Plan, RefMove, Step, from_journal
@@ -105,9 +105,10 @@ def plan_undo(project: Project, target: str | None) -> Undone:
     entries = list(log(project))
     entry = _find(entries, target)
     _refuse_moved(project, entries, entry)
-    steps = tuple(_back(project, move) for move in entry.operation.plan.refs)
     operation = entry.operation
-    plan = Plan(verb="undo", session=operation.plan.session, steps=steps, undoes=operation.id)
+    moves = [_back(project, move) for move in operation.plan.refs]
+    records = [heldback.backwards(step) for step in operation.plan.steps if step.kind == heldback.KIND]
+    plan = Plan(verb="undo", session=operation.plan.session, steps=(*moves, *records), undoes=operation.id)
     return Undone(taken_back=operation, plan=plan, operation=None)
 
 

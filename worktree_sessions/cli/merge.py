@@ -20,9 +20,17 @@ def _numbers(_: click.Context, __: click.Parameter, value: str | None) -> tuple[
 @click.option("--only", callback=_numbers, metavar="1,3", help="These sessions alone.")
 @click.option("--skip", callback=_numbers, metavar="2", help="Without these sessions.")
 @click.option("--order", callback=_numbers, metavar="3,1,2", help="These first, in this order.")
+@click.option("--into", metavar="BRANCH", help="Bring them to this branch instead of their parent.")
+@click.option(
+    "--strategy",
+    type=click.Choice(["merge", "squash", "rebase"]),
+    help="As a merge commit each (the default), as one commit each, or as copies of their commits.",
+)
+@click.option("--rerere", is_flag=True, help="Resolve a conflict as git has recorded it before.")
 @click.option("--all-or-nothing", is_flag=True, help="Land nothing of a feature when one is held back.")
 @click.option("--test", metavar="CMD", help="Test what comes home with this command.")
 @click.option("--no-test", is_flag=True, help="Test nothing; the merge commits say so.")
+@click.option("--every", is_flag=True, help="Test after each session, so that none lands on a red commit.")
 @click.option("--test-timeout", type=click.FloatRange(0), metavar="SECONDS", help="End a test after so long.")
 @click.option("--allow-flaky", is_flag=True, help="A test that is red and then green is green enough.")
 @dry_run_option
@@ -35,9 +43,13 @@ def merge_ready_command(
     only: tuple[int, ...],
     skip: tuple[int, ...],
     order: tuple[int, ...],
+    into: str | None,
+    strategy: str | None,
+    rerere: bool,
     all_or_nothing: bool,
     test: str | None,
     no_test: bool,
+    every: bool,
     test_timeout: float | None,
     allow_flaky: bool,
     dry_run: bool,
@@ -50,26 +62,30 @@ def merge_ready_command(
     that of the feature's branch where it is checked out. wts undo takes it all back. Exit 4: somebody was held back by
     a conflict; 5: by a red test; 6: nothing was ready.
     """
-    from worktree_sessions.actions import merge_ready
-    from worktree_sessions.model.landing import Result
+    from worktree_sessions.actions import merge_ready, mergeplan
+    from worktree_sessions.model.landing import Result, Strategy
     from worktree_sessions.views import merge_ready as views
     from worktree_sessions.views.prompt import confirm
 
-    if test and no_test:
-        raise UsageError("usage", "--test and --no-test exclude each other", hint="wts merge-ready --help")
-    wanted = merge_ready.Order(
+    for other in [word for word, given in (("--test", test), ("--every", every)) if given and no_test]:
+        raise UsageError("usage", f"{other} and --no-test exclude each other", hint="wts merge-ready --help")
+    wanted = mergeplan.Order(
         features=features,
         only=only,
         skip=skip,
         first=order,
+        into=into,
+        strategy=Strategy(strategy) if strategy else None,
+        reuses_resolutions=rerere,
         all_or_nothing=all_or_nothing,
         test=test,
         tests=not no_test,
+        every=every,
         timeout=test_timeout,
         allows_flaky=allow_flaky,
     )
     project = app.project()
-    plans = merge_ready.plan(project, wanted)
+    plans = mergeplan.plan(project, wanted)
     screen = app.screen
     if dry_run:
         app.answer(lambda: views.plan_json(plans), lambda s: views.plan_text(plans, color=s.colors_answer))

@@ -43,6 +43,23 @@ def search(items: Sequence[T], is_green: Callable[[tuple[T, ...]], bool]) -> Fou
     return Found((*landed, *rest), guilty)
 
 
+def one_by_one(items: Sequence[T], is_green: Callable[[tuple[T, ...]], bool]) -> Found[T]:
+    """Return the same, with every prefix of what lands seen green: a later bisection meets no red commit of ours.
+
+    Asks once for each item, and once more for the base when the first is red.
+    """
+    landed: tuple[T, ...] = ()
+    guilty: tuple[T, ...] = ()
+    for item in items:
+        if is_green((*landed, item)):
+            landed += (item,)
+        elif not landed and not guilty and not is_green(()):
+            return Found((), (), base_is_red=True)
+        else:
+            guilty += (item,)
+    return Found(landed, guilty)
+
+
 def _first_red(
     before: tuple[T, ...],
     items: tuple[T, ...],

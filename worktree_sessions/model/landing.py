@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from worktree_sessions.errors import UsageError
 from worktree_sessions.model.session import Session
+from worktree_sessions.outside.anchors import Anchor
 from worktree_sessions.outside.git import BranchName, Oid
 
 
@@ -23,18 +24,27 @@ class Result(enum.StrEnum):
     SKIPPED = "skipped"  # through no fault of its own: by the user's word, or because another does not land
 
 
-class Candidate(NamedTuple):
-    """A ready session with its pinned tip: ready `since`, `held_back` since (Unix seconds; None: it is not).
+class Strategy(enum.StrEnum):
+    """As what a session comes home."""
 
-    `commits`, `files` and `authors` are what it brings; `stands_on` names the sessions whose tips it contains.
+    MERGE = "merge"  # one merge commit, which contains its branch
+    SQUASH = "squash"  # one commit with all that it changes
+    REBASE = "rebase"  # copies of its commits; its branch stays as it is
+
+
+class Candidate(NamedTuple):
+    """A ready session with its pinned tip. It waits `since` it was made or last came home, and is `held_back` since
+    (Unix seconds; None: it is not).
+
+    `paths`, `commits` and `authors` are what it brings; `stands_on` names the sessions whose tips it contains.
     """
 
     session: Session
     tip: Oid
     since: float
     held_back: float | None = None
-    commits: int = 0
-    files: int = 0
+    commits: tuple[Oid, ...] = ()
+    paths: tuple[str, ...] = ()
     authors: tuple[str, ...] = ()
     stands_on: tuple[str, ...] = ()
 
@@ -49,6 +59,7 @@ class Row:
     """What becomes of one session: why, with which files, beside which other session, and the command that cures it.
 
     `code` is the stable word of what blocks it. `candidate` is what it would bring, None when that was not asked.
+    `resolved` are files whose conflict was resolved as git has recorded it.
     """
 
     session: Session
@@ -60,6 +71,7 @@ class Row:
     candidate: Candidate | None = None
     cure: str | None = None
     log: Path | None = None
+    resolved: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +79,8 @@ class Homecoming:
     """One feature: where its branch stands (None: it is gone), where it goes (None: it stays), what becomes of each.
 
     `test_runs` were needed; `base_log` is what the tests said of the branch itself, when it is red without anybody.
-    `changed_by_tests` are tracked files that the test command leaves changed, which it should not.
+    `changed_by_tests` are tracked files that the test command leaves changed, which it should not. `anchors` are kept
+    when it moves, by the commit of each.
     """
 
     feature: str
@@ -78,6 +91,7 @@ class Homecoming:
     test_runs: int = 0
     base_log: Path | None = None
     changed_by_tests: tuple[str, ...] = ()
+    anchors: Mapping[Anchor, Oid] = field(default_factory=dict)
 
     @property
     def landed(self) -> tuple[Row, ...]:
@@ -87,8 +101,9 @@ class Homecoming:
 def in_order(candidates: Iterable[Candidate], chosen: Sequence[int] = ()) -> list[Candidate]:
     """Return the candidates as they come home: whom they come after, then who is held back longest, then the oldest.
 
-    `chosen` are numbers that the user put first, in that order. Cleverer orders gain one branch in 3 of 883 real
-    syncs (measured), so there is none. Raises UsageError when sessions wait for each other.
+    The oldest is who waits longest since it was made or last came home. `chosen` are numbers that the user put first,
+    in that order. Cleverer orders gain one branch in 3 of 883 real syncs (measured), so there is none. Raises
+    UsageError when sessions wait for each other.
     """
     left = sorted(candidates, key=lambda one: _rank(one, chosen))
     ordered: list[Candidate] = []
@@ -100,6 +115,17 @@ def in_order(candidates: Iterable[Candidate], chosen: Sequence[int] = ()) -> lis
         left.remove(free)
         ordered.append(free)
     return ordered
+
+
+def oldest_first(candidates: Iterable[Candidate], chosen: Sequence[int] = ()) -> list[Candidate]:
+    """Return the same without regard to who is held back.
+
+    Who is held back comes first so that it comes home at last. Where it would keep out more than one other for that,
+    this order is taken: no sync lands less than it. In it, too, everybody's turn comes, since who lands goes behind.
+    """
+    plain = {one.session.name: one for one in candidates}
+    ordered = in_order([one._replace(held_back=None) for one in plain.values()], chosen)
+    return [plain[one.session.name] for one in ordered]
 
 
 def _rank(one: Candidate, chosen: Sequence[int]) -> tuple[float, ...]:

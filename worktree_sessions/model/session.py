@@ -77,7 +77,8 @@ class Session(NamedTuple):
     ready: Oid | None = None  # the commit at which a human said that it is ready; it counts only there
     hold: str | None = None  # why a human holds it back, perhaps in no words; None: nobody does
     after: tuple[str, ...] = ()  # names of sessions that come home before it
-    held_back: str | None = None  # when merge-ready last left it out
+    held_back: str | None = None  # since when merge-ready leaves it out
+    came_home: str | None = None  # when it last landed
     included: Mapping[str, str] = {}
     unknown: Mapping[str, Any] = {}  # keys of another version of wts
 

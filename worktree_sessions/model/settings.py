@@ -204,6 +204,13 @@ TABLE: tuple[Setting, ...] = (
         "The command that tests what `wts merge-ready` brings together; empty: none.",
     ),
     Setting(
+        "merge.strategy",
+        Kind.CHOICE,
+        "merge",
+        "As what a session comes home: `merge` commit, `squash` commit, or copies of its commits (`rebase`).",
+        allowed=("merge", "squash", "rebase"),
+    ),
+    Setting(
         "merge.test_timeout",
         Kind.SECONDS,
         1800.0,
@@ -301,6 +308,7 @@ class Settings:
     setup_run: tuple[str, ...]
     setup_timeout: float
     merge_test: str
+    merge_strategy: str
     merge_test_timeout: float
     roles_dev: str
     roles_test: str

@@ -20,7 +20,7 @@ Write = Callable[[Git, Oid, Sequence[Oid], str, Author | None], Oid]  # merging.
 
 
 class Commit(NamedTuple):
-    """A commit as it is to be copied; `onto` is its parent, None of a root."""
+    """A commit as it is to be copied; `onto` is its (first) parent, None of a root."""
 
     oid: Oid
     tree: Oid
@@ -51,13 +51,16 @@ def own_commits(git: Git, onto: Oid, tip: Oid) -> list[Oid]:
 def replay(git: Git, commits: Sequence[Oid], onto: Oid, *, write: Write = merging.commit_merge) -> Replayed:
     """Copy commits onto another one, in their order, each with its author, date and message.
 
-    One that changes nothing any more is left out, as git does. `write` makes the copies: `merging.commit_merge` with
-    the user's signature, `merging.commit_draft` without.
+    One that stands there already stays itself, and one that changes nothing any more is left out, as git does. `write`
+    makes the copies: `merging.commit_merge` with the user's signature, `merging.commit_draft` without.
     """
     head, head_tree = onto, merging.tree_of(git, onto)
     with ExitStack() as closing:
         place = closing.enter_context(merging.attributes_of(git, onto))
-        for commit in _read(git, commits):
+        for commit in read_commits(git, commits):
+            if commit.onto == head:
+                head, head_tree = commit.oid, commit.tree
+                continue
             merged = _merge_on(git, place, head_tree, commit)
             if merged.tree is None:
                 return Replayed(None, (commit, merged))
@@ -72,9 +75,9 @@ def replay(git: Git, commits: Sequence[Oid], onto: Oid, *, write: Write = mergin
 
 def _merge_on(git: Git, place: Place, tree: Oid, commit: Commit) -> Merged:
     """Return what comes of making a commit's change in a tree."""
-    below = commit.onto or merging.commit_draft(git, EMPTY_TREES[len(commit.oid)], [])
-    ours = merging.commit_draft(git, tree, [below])
-    theirs = commit.oid if commit.onto else merging.commit_draft(git, commit.tree, [below])
+    below = commit.onto or merging.stand_in(git, EMPTY_TREES[len(commit.oid)], [])
+    ours = merging.stand_in(git, tree, [below])
+    theirs = commit.oid if commit.onto else merging.stand_in(git, commit.tree, [below])
     return merging.merge(git, place, ours, theirs)
 
 
@@ -89,8 +92,8 @@ def _changes_attributes(git: Git, old: Oid, new: Oid) -> bool:
     return bool(asked.run(*CHANGES, "--no-renames", old, new, "--", *ATTRIBUTES))
 
 
-def _read(git: Git, commits: Sequence[Oid]) -> list[Commit]:
-    """Return the commits as they are to be copied, read by one process."""
+def read_commits(git: Git, commits: Sequence[Oid]) -> list[Commit]:
+    """Return who wrote commits, and what they say, in their order; read by one process."""
     if not commits:
         return []
     words = (

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from worktree_sessions.actions.merge_ready import FeaturePlan, Landed
-from worktree_sessions.model.landing import Homecoming, Result, Row
+from worktree_sessions.actions.merge_ready import Landed
+from worktree_sessions.actions.mergeplan import FeaturePlan
+from worktree_sessions.model.landing import Homecoming, Result, Row, Strategy
 from worktree_sessions.model.words import counted, listed
 from worktree_sessions.views.console import Ink, clean, paint
 from worktree_sessions.views.jsonout import Json
@@ -16,6 +17,12 @@ MARKS = {
     Result.RED: ("✗", Ink.ERROR),
     Result.BLOCKED: ("·", Ink.FAINT),
     Result.SKIPPED: ("·", Ink.FAINT),
+}
+USUAL = "after whom they come, then held back longest, then the oldest"
+BY_AGE = "after whom they come, then the oldest: more land so than with who was held back first"
+LANDS = {
+    Strategy.SQUASH: "one commit a session; for git alone its branch has not landed, for wts it has",
+    Strategy.REBASE: "copies of its commits; for git alone its branch has not landed, for wts it has",
 }
 WIDTH = 80  # columns
 MOST_FILES = 5  # in conflict, below a session
@@ -40,7 +47,9 @@ def _plan_text(plan: FeaturePlan, *, color: bool) -> str:
     if before:
         lines.append(f"  landed before: {clean(listed(before))}")
     if count > 1:
-        lines.append("  order: after whom they come, then held back longest, then the oldest")
+        lines.append(f"  order: {BY_AGE if plan.is_by_age else USUAL}")
+    if count and plan.making.strategy is not Strategy.MERGE:
+        lines.append(f"  lands: {LANDS[plan.making.strategy]}")
     if count:
         lines.append(f"  test: {clean(plan.command or 'none (--test CMD)')}")
     return "\n".join(lines)
@@ -58,7 +67,7 @@ def plan_json(plans: Sequence[FeaturePlan]) -> dict[str, Json]:
                 rows=one.rows,
             )
         )
-        | {"test": one.command}
+        | {"test": one.command, "strategy": one.making.strategy.value}
         for one in plans
     ]
     return {"dry_run": True, "features": features, "operation": None}
@@ -114,6 +123,8 @@ def _rows(rows: Sequence[Row], *, color: bool) -> list[str]:
         lines += [f"       {clean(path)}" for path in row.files[:MOST_FILES]]
         if len(row.files) > MOST_FILES:
             lines.append(f"       and {len(row.files) - MOST_FILES} more")
+        if row.resolved:
+            lines.append(f"       resolved as before: {clean(listed(row.resolved))}")
         if row.log:
             lines.append(f"       log: {clean(str(row.log))}")
         if row.cure:
@@ -125,7 +136,7 @@ def _about(row: Row) -> str:
     one = row.candidate
     if row.result is not Result.LANDED or one is None:
         return f"not ready: {row.reason}" if row.result is Result.BLOCKED else row.reason
-    what = f"{counted(one.commits, 'commit')}, {counted(one.files, 'file')}, {listed(one.authors)}"
+    what = f"{counted(len(one.commits), 'commit')}, {counted(len(one.paths), 'file')}, {listed(one.authors)}"
     return f"{what} ({row.reason})" if row.reason else what
 
 
@@ -160,9 +171,10 @@ def _session_json(row: Row) -> dict[str, Json]:
         "files": list(row.files),
         "rival": row.rival,
         "tip": one.tip if one else None,
-        "commits": one.commits if one else None,
-        "changed": one.files if one else None,
+        "commits": len(one.commits) if one else None,
+        "changed": len(one.paths) if one else None,
         "authors": list(one.authors) if one else [],
+        "resolved": list(row.resolved),
         "hint": row.cure,
         "log": str(row.log) if row.log else None,
     }

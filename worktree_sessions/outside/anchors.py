@@ -1,0 +1,69 @@
+"""Tips that landed as other commits than their own (squashed, or as copies), so that later merges know of it.
+
+git can't see that a squash commit holds what a branch holds. A branch that goes on after it conflicts with itself: 368
+of 600 real ones did, 1 of 600 after a merge commit. So an anchor is kept for each such landing:
+
+    refs/wts/landed/TIP/COMMIT    a commit with the two as its parents: TIP landed as COMMIT, and neither is lost
+
+Where one side of a merge holds COMMIT and the other went on from TIP, the first is merged as if it held TIP too. No
+branch is touched for it, and after an undo, which takes COMMIT out of the branch, the anchor holds no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from worktree_sessions.outside import merging
+from worktree_sessions.outside.git import Git, Oid, Ref
+
+ANCHORS = "refs/wts/landed/"
+
+
+class Anchor(NamedTuple):
+    """What landed: a branch's tip, and the commit that brought all of it."""
+
+    tip: Oid
+    commit: Oid
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(f"{ANCHORS}{self.tip}/{self.commit}")
+
+
+def commit_anchor(git: Git, anchor: Anchor) -> Oid:
+    """Write the commit that keeps both sides of an anchor, for its ref."""
+    return merging.stand_in(git, merging.tree_of(git, anchor.commit), [anchor.commit, anchor.tip])
+
+
+def from_refs(names: Iterable[Ref]) -> list[Anchor]:
+    """Return the anchors among the names of refs."""
+    found = (name.removeprefix(ANCHORS).split("/") for name in names if name.startswith(ANCHORS))
+    return [Anchor(Oid(words[0]), Oid(words[1])) for words in found if len(words) == 2]
+
+
+def holding(git: Git, target: Oid) -> list[Anchor]:
+    """Return the anchors of what landed in a commit."""
+    anchors = from_refs(git.refs(ANCHORS))
+    there = _contained(git, [anchor.commit for anchor in anchors], target)
+    return [anchor for anchor in anchors if anchor.commit in there]
+
+
+def dressed(git: Git, ours: Oid, theirs: Iterable[Oid], anchors: Sequence[Anchor]) -> Oid:
+    """Return what `theirs` are to be merged into: `ours`, or a stand-in that also holds the tips that landed in it.
+
+    It has the same files. `anchors` are those that hold in `ours`; one of `theirs` that knows both sides needs none.
+    """
+    tips: dict[Oid, None] = {}
+    for tip in theirs if anchors else ():
+        known = _contained(git, [*(one.tip for one in anchors), *(one.commit for one in anchors)], tip)
+        tips |= dict.fromkeys(one.tip for one in anchors if one.tip in known and one.commit not in known)
+    return merging.stand_in(git, merging.tree_of(git, ours), [ours, *tips]) if tips else ours
+
+
+def _contained(git: Git, commits: Sequence[Oid], tip: Oid) -> set[Oid]:
+    """Return those of the commits that a tip contains, with one walk over what it lacks."""
+    if not commits:
+        return set()
+    words = "\n".join([*commits, f"^{tip}"])
+    return set(commits) - set(map(Oid, git.run("rev-list", "--stdin", stdin=words.encode()).decode().split()))
