@@ -16,18 +16,19 @@ shell_argument = click.argument("shell", type=click.Choice([shell.value for shel
 @click.option("--keep/--remove", default=True, help="Leave it for a look around (the default), or not.")
 @pass_app
 def demo_command(app: App, directory: str | None, keep: bool) -> None:
-    """Try it all on a throw-away repository, in a few seconds.
+    """Try it all on a throw-away repository, in a quarter of a minute.
 
-    Three sessions with a scripted agent that really commits: listed, one refused and one safe close, and back again.
-    Needs no Claude and no network, asks nothing, touches nothing of yours.
+    Five sessions with a scripted agent that really commits: listed, one refused and one safe close, and back again.
+    Then a midday: a conflict that is known before, two that are red only together, what lands, and its undo. Needs no
+    Claude and no network, asks nothing, touches nothing of yours.
     """
     from worktree_sessions.actions import demo
     from worktree_sessions.views.demo import happening_text
 
     screen = app.screen
     place = demo.make_place(app.directory / directory if directory else None)
-    options = ("--color", "always" if screen.colors_answer else "never")
-    for happening in demo.play(place, width=screen.width, options=options, keep=keep):
+    color = "always" if screen.colors_answer else "never"
+    for happening in demo.play(place, width=screen.width, color=color, keep=keep):
         screen.answer(happening_text(happening, color=screen.colors_answer))
 
 

@@ -12,7 +12,7 @@ def happening_text(happening: Happening, *, color: bool) -> str:
     """Return one thing that happened; the empty string when there is nothing to show."""
     match happening:
         case Told(text):
-            return "\n" + paint(f"# {clean(text)}", Ink.FAINT, color=color)
+            return "\n".join(["", *(_told_line(line, color=color) for line in text.splitlines())])
         case Typed(words):
             return f"{paint('$', Ink.HINT, color=color)} {paint(clean(shlex.join(words)), Ink.STRONG, color=color)}"
         case Answered(text, status):
@@ -20,6 +20,10 @@ def happening_text(happening: Happening, *, color: bool) -> str:
             return text + told
         case Finished():
             return _finished_text(happening, color=color)
+
+
+def _told_line(line: str, *, color: bool) -> str:
+    return paint(f"# {clean(line)}", Ink.FAINT, color=color)
 
 
 def _finished_text(finished: Finished, *, color: bool) -> str:
