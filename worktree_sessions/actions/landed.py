@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 from typing import NamedTuple
 
 from worktree_sessions.actions.branches import Branches
@@ -17,7 +17,7 @@ from worktree_sessions.actions.project import Project
 from worktree_sessions.errors import WtsError
 from worktree_sessions.model.session import Session
 from worktree_sessions.outside import merging
-from worktree_sessions.outside.git import Git, Oid, full
+from worktree_sessions.outside.git import BranchName, Git, Oid, Question, ask_all, full
 
 MOST_PATHS = 200  # to look for in the history; a session that touches more is looked for in all of it
 PATCH = (
@@ -79,22 +79,57 @@ def find_landing(project: Project, session: Session) -> Landing:
 
     A pull request may have brought it to any of them. Raises WtsError when git can't tell.
     """
+    (found,) = find_landings(project, [session])
+    if isinstance(found, WtsError):
+        raise found
+    return found
+
+
+def find_landings(project: Project, sessions: Sequence[Session]) -> list[Landing | WtsError]:
+    """Return of each session how it landed, or why that can't be told; what is plain is asked of git at once."""
     branches = Branches(project)
-    tip = branches.local.get(full(session.branch))
-    if tip is None:
-        raise WtsError("gone", f"branch {session.branch} is gone", hint="wts doctor", session=session.name)
-    found = [Landing(Landed.NO, session.parent)]
+    default = branches.default() if sessions else None
+    tips = [branches.local.get(full(session.branch)) for session in sessions]
+    homes = [list(_homes(branches, default, session)) for session in sessions]
+    asked = [(tip, oid) for tip, some in zip(tips, homes, strict=True) if tip for _, oid in some]
+    ahead = _plainly_ahead(project.git, asked)
     with merging.quarantine(project.git) as git:
-        for name, oid in _homes(branches, session):
-            found.append(Landing(how_landed(git, session, tip, oid), name))
-            if found[-1].how is not Landed.NO:
-                return found[-1]
-    return found[0]
+        rows = zip(sessions, tips, homes, strict=True)
+        return [_find_landing(git, session, tip, some, ahead) for session, tip, some in rows]
 
 
-def _homes(branches: Branches, session: Session) -> Iterator[tuple[str, Oid]]:
+def _find_landing(
+    git: Git, session: Session, tip: Oid | None, homes: list[tuple[str, Oid]], ahead: Set[tuple[Oid, Oid]]
+) -> Landing | WtsError:
+    if tip is None:
+        says = f"branch {session.branch} is gone"
+        return WtsError("gone", says, hint="wts doctor", session=session.name)
+    try:
+        for name, oid in homes:
+            how = Landed.NO if (tip, oid) in ahead else how_landed(git, session, tip, oid)
+            if how is not Landed.NO:
+                return Landing(how, name)
+    except WtsError as error:
+        return error
+    return Landing(Landed.NO, session.parent)
+
+
+def _plainly_ahead(git: Git, pairs: Sequence[tuple[Oid, Oid]]) -> set[tuple[Oid, Oid]]:
+    """Return those of the pairs whose first holds the second, and other files: nothing of it can have landed there."""
+    bases = ask_all([Question(git, ("merge-base", *pair)) for pair in pairs])
+    above = [
+        pair
+        for pair, base in zip(pairs, bases, strict=True)
+        if isinstance(base, bytes) and base.decode().strip() == pair[1] != pair[0]
+    ]
+    commits = list(dict.fromkeys(oid for pair in above for oid in pair))
+    trees = merging.trees_of(git, commits)
+    return {(tip, home) for tip, home in above if trees[tip] != trees[home]}
+
+
+def _homes(branches: Branches, default: BranchName | None, session: Session) -> Iterator[tuple[str, Oid]]:
     """Yield where it could have come home to, its parent first."""
-    for branch in dict.fromkeys((session.parent, branches.default())):
+    for branch in dict.fromkeys(name for name in (session.parent, default) if name):
         if (local := branches.local.get(full(branch))) is not None:
             yield branch, local
         for ref, oid in branches.remote.items():
@@ -110,11 +145,15 @@ def how_landed(git: Git, session: Session, tip: Oid, parent: Oid) -> Landed:
     base = merging.merge_base(git, tip, parent)
     if base is None:
         return Landed.NO
-    if merging.tree_of(git, tip) == merging.tree_of(git, base):
+    trees = merging.trees_of(git, [tip, base])
+    if trees[tip] == trees[base]:
         before = _before_sync(git, tip, parent)
         return Landed.EMPTY if before is None else how_landed(git, session, before, parent)
+    paths = list(merging.touched(git, base, tip))
+    if not _touches(git, f"{base}..{parent}", paths):
+        return Landed.NO
     merged = _merged_tree(git, parent, tip)
-    how = _by_patches(git, base, tip, parent)
+    how = _by_patches(git, base, tip, parent, paths)
     if how is None:
         return Landed.SQUASHED if merged == merging.tree_of(git, parent) else Landed.NO
     if merged is not None and _patch(git, parent, merged) == _patch(git, base, tip):
@@ -133,14 +172,11 @@ class Homecoming(NamedTuple):
 def homecomings(project: Project) -> list[Homecoming]:
     """Return of every session how it landed; what can't be found out of one is told with it."""
     sessions, _ = project.store.load_all()
-    return [_homecoming(project, session) for session in sessions]
-
-
-def _homecoming(project: Project, session: Session) -> Homecoming:
-    try:
-        return Homecoming(session, find_landing(project, session))
-    except WtsError as error:
-        return Homecoming(session, None, error)
+    found = zip(sessions, find_landings(project, sessions), strict=True)
+    return [
+        Homecoming(session, None, landing) if isinstance(landing, WtsError) else Homecoming(session, landing)
+        for session, landing in found
+    ]
 
 
 # -- by ancestry -----------------------------------------------------------------------------------
@@ -191,9 +227,8 @@ def _before_sync(git: Git, tip: Oid, parent: Oid) -> Oid | None:
     return Oid(own) if others and all(git.is_ancestor(one, parent) for one in others) else None
 
 
-def _by_patches(git: Git, base: Oid, tip: Oid, parent: Oid) -> Landed | None:
+def _by_patches(git: Git, base: Oid, tip: Oid, parent: Oid, paths: list[str]) -> Landed | None:
     """Return how, by the commits of `parent` that make the same changes; None when there are none."""
-    paths = list(merging.touched(git, base, tip))
     there = _patches(git, f"{base}..{parent}", paths)
     own = _patches(git, f"{parent}..{tip}", paths)
     if len(own) != 1 and _patch(git, base, tip) in there:
@@ -205,10 +240,19 @@ def _by_patches(git: Git, base: Oid, tip: Oid, parent: Oid) -> Landed | None:
     return Landed.REBASED if in_a_row and len(own) > 1 else Landed.PICKED
 
 
+def _touches(git: Git, commits: str, paths: list[str]) -> bool:
+    """Return whether one of the commits changes one of the paths."""
+    literal = git.with_env(GIT_LITERAL_PATHSPECS="1")
+    return bool(literal.run("rev-list", "--max-count=1", commits, "--", *_chosen(paths)))
+
+
+def _chosen(paths: list[str]) -> list[str]:
+    return paths if len(paths) <= MOST_PATHS else []
+
+
 def _patches(git: Git, commits: str, paths: list[str]) -> list[bytes]:
     """Return what each of the commits changes in the paths, the oldest first; merges and empty ones left out."""
-    literal = git.with_env(GIT_LITERAL_PATHSPECS="1")
-    chosen = paths if len(paths) <= MOST_PATHS else []
+    literal, chosen = git.with_env(GIT_LITERAL_PATHSPECS="1"), _chosen(paths)
     found = literal.run("rev-list", "--no-merges", "--topo-order", "--reverse", commits, "--", *chosen)
     out = literal.run(*PATCH, "--stdin", "--format=commit %H", "--", *chosen, stdin=found)
     return [_without_places(part) for part in COMMIT.split(out) if part.strip()]

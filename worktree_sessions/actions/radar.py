@@ -309,14 +309,11 @@ class _Comparison:
         """Return what a tip is merged into, holding what of it landed there by other commits."""
         return anchors.dressed(self._git, ours, [tip], self._anchors)
 
-    def _trees(self, meeting: list[tuple[int, int]]) -> dict[Oid, str]:
+    def _trees(self, meeting: list[tuple[int, int]]) -> dict[Oid, Oid]:
         tops = list(dict.fromkeys(self._stands[one].top for pair in meeting for one in pair))
-        rows = (
-            self._git.run("rev-parse", *(f"{top}^{{tree}}" for top in tops)).decode().split() if tops else []
-        )
-        return dict(zip(tops, rows, strict=True))
+        return merging.trees_of(self._git, tops)
 
-    def _together(self, a: int, b: int, merged: Merged, trees: Mapping[Oid, str]) -> Verdict:
+    def _together(self, a: int, b: int, merged: Merged, trees: Mapping[Oid, Oid]) -> Verdict:
         one, other = self._stands[a], self._stands[b]
         if merged.outcome is Outcome.UNKNOWN:
             return Verdict(Level.UNKNOWN, why=merged.why)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from worktree_sessions.actions.listing import look_at_one, with_commits
 from worktree_sessions.actions.project import Project
@@ -14,39 +15,71 @@ from worktree_sessions.model.words import quoted
 from worktree_sessions.outside import locks
 from worktree_sessions.outside.git import Oid, full
 
-
-def readiness(project: Project, looks: Iterable[Look]) -> dict[str, Readiness]:
-    """Return by name who may be merged now, looked at as closely as `closely` does."""
-    return {look.session.name: closely(project, look) for look in looks}
+if TYPE_CHECKING:
+    from worktree_sessions.actions.landed import Landing
 
 
 def closely(project: Project, look: Look) -> Readiness:
-    """Return whether a session may be merged now.
+    """Return whether a session may be merged now, looked at as closely as `readiness` does."""
+    return readiness(project, [look])[look.session.name]
+
+
+def readiness(project: Project, looks: Sequence[Look]) -> dict[str, Readiness]:
+    """Return by name who may be merged now.
 
     It looks closer than `wts list` at who seems ready: for changes that git was told not to see, and for content that
     came home in other commits. A probe that fails is a blocker.
     """
-    found = verdict(look)
-    if any(blocker.code != "landed" for blocker in found.blockers):
-        return found
+    found = {look.session.name: verdict(look) for look in looks}
+    seems = [
+        look.session
+        for look in looks
+        if all(blocker.code == "landed" for blocker in found[look.session.name].blockers)
+    ]
+    hidden_ones = _hidden(project, seems)
+    landed_ones = _landed(project, [session for session in seems if session.name not in hidden_ones])
+    return {
+        name: one._replace(blockers=(blocker,)) if (blocker := (hidden_ones | landed_ones).get(name)) else one
+        for name, one in found.items()
+    }
+
+
+def _hidden(project: Project, sessions: Sequence[Session]) -> dict[str, Blocker]:
+    """Return by name the sessions with changes that git was told not to see."""
+    from worktree_sessions.actions.snapshot import hidden_changes_of_all
+
+    found = {}
+    gits = [project.git_at(session) for session in sessions]
+    for session, paths in zip(sessions, hidden_changes_of_all(gits), strict=True):
+        if isinstance(paths, WtsError):
+            found[session.name] = _not_looked_at(paths)
+        elif paths:
+            found[session.name] = hidden(session, paths)
+    return found
+
+
+def _not_looked_at(error: WtsError) -> Blocker:
+    return Blocker("unknown", f"it could not be looked at: {error}", "wts doctor")
+
+
+def _landed(project: Project, sessions: Sequence[Session]) -> dict[str, Blocker]:
+    """Return by name the sessions that came home already, never had anything to bring, or were taken back there."""
+    from worktree_sessions.actions.landed import find_landings
+
     try:
-        blocker = _hidden(project, look.session) or _landed(project, look.session)
-    except (WtsError, OSError) as error:
-        blocker = Blocker("unknown", f"it could not be looked at: {error}", "wts doctor")
-    return found._replace(blockers=(blocker,)) if blocker else found
+        landings = find_landings(project, sessions)
+    except WtsError as error:
+        return {session.name: _not_looked_at(error) for session in sessions}
+    blockers = {
+        session.name: _not_looked_at(landing) if isinstance(landing, WtsError) else _home(session, landing)
+        for session, landing in zip(sessions, landings, strict=True)
+    }
+    return {name: blocker for name, blocker in blockers.items() if blocker}
 
 
-def _hidden(project: Project, session: Session) -> Blocker | None:
-    from worktree_sessions.actions.snapshot import hidden_changes
+def _home(session: Session, landing: Landing) -> Blocker | None:
+    from worktree_sessions.actions.landed import Landed
 
-    paths = hidden_changes(project.git_at(session))
-    return hidden(session, paths) if paths else None
-
-
-def _landed(project: Project, session: Session) -> Blocker | None:
-    from worktree_sessions.actions.landed import Landed, find_landing
-
-    landing = find_landing(project, session)
     if landing.how is Landed.NO:
         return None
     if landing.how is Landed.EMPTY:

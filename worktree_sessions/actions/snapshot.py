@@ -24,12 +24,13 @@ import re
 import stat
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from worktree_sessions.errors import WtsError
 from worktree_sessions.outside.files import replace_file
-from worktree_sessions.outside.git import Git, GitError, Oid, Ref
+from worktree_sessions.outside.git import Git, GitError, Oid, Question, Ref, ask_all, split_z
 from worktree_sessions.outside.uncommitted import private_index
 
 SNAPSHOTS = "refs/wts/snapshots/"
@@ -38,6 +39,7 @@ AUTO = "refs/wts/auto/"
 # Commits held by nothing but these are not safe: they go with the worktree, or are wts's own.
 NOT_HOLDING = ("refs/wts/*", "refs/bisect/*", "refs/worktree/*", "refs/rewritten/*")
 
+FLAGS = ("ls-files", "-v", "-z")
 IDENTITY = {
     "GIT_AUTHOR_NAME": "wts",
     "GIT_AUTHOR_EMAIL": "wts@localhost",
@@ -111,12 +113,33 @@ def work_tree_matches(git: Git, snapshot: Oid) -> bool:
 
 def hidden_but_present(git: Git, top: Path) -> list[str]:
     """Return tracked paths whose changes `git status` hides: assume-unchanged, or skip-worktree yet on disk."""
+    return _hidden_among(git.run(*FLAGS), top)
+
+
+def _hidden_among(flagged: bytes, top: Path) -> list[str]:
     hidden = []
-    for row in git.fields("ls-files", "-v", "-z"):
+    for row in split_z(flagged):
         flag, path = row[0], row[2:]
         if flag.islower() or (flag == "S" and os.path.lexists(top / path)):
             hidden.append(path)
     return hidden
+
+
+def hidden_changes_of_all(worktrees: Sequence[Git]) -> list[list[str] | WtsError]:
+    """Return the same of several worktrees, each at its top, or why it can't be told; asked at once."""
+    answers = ask_all([Question(git, FLAGS) for git in worktrees])
+    return [_hidden_changes(git, answer) for git, answer in zip(worktrees, answers, strict=True)]
+
+
+def _hidden_changes(git: Git, answer: bytes | WtsError) -> list[str] | WtsError:
+    if isinstance(answer, WtsError):
+        return answer
+    try:
+        return hidden_changes(git) if _hidden_among(answer, git.directory) else []
+    except OSError as error:
+        return WtsError("disk", f"{git.directory} can't be read: {error.strerror}")
+    except WtsError as error:
+        return error
 
 
 def hidden_changes(git: Git) -> list[str]:

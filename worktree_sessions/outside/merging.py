@@ -314,7 +314,15 @@ def _commit(
 
 def tree_of(git: Git, commit: Oid) -> Oid:
     """Return the tree of a commit."""
-    return Oid(git.line("rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}"))
+    return trees_of(git, [commit])[commit]
+
+
+def trees_of(git: Git, commits: Sequence[Oid]) -> dict[Oid, Oid]:
+    """Return the trees of several commits, with one process."""
+    if not commits:
+        return {}
+    rows = git.run("rev-parse", "--revs-only", *(f"{commit}^{{tree}}" for commit in commits)).decode().split()
+    return dict(zip(commits, map(Oid, rows), strict=True))
 
 
 def merge_base(git: Git, one: Oid, other: Oid) -> Oid | None:
