@@ -121,14 +121,14 @@ def test_at_midday_two_land_one_is_in_conflict_one_is_red_only_together_and_one_
     assert "·  3 checkout-docs      not ready: 1 untracked: docs/refunds-draft.md" in plan
     assert re.findall(r"^  ([✓✗])  \d checkout-(\w+) +(.*)$", receipt, re.MULTILINE) == [
         ("✓", "cart", "2 commits, 2 files, Demo Agent"),
-        ("✓", "shipping", "1 commit, 1 file, Demo Agent"),
+        ("✓", "payment", "1 commit, 2 files, Demo Agent"),
         ("✗", "vat", "green alone, red together with checkout-cart"),
-        ("✗", "payment", "conflicts with checkout-shipping"),
+        ("✗", "shipping", "conflicts with checkout-payment"),
     ]
     assert "(exit status 5)" in receipt
     landed = shown["git log --oneline --graph main..feature/checkout"]
     assert re.findall("Merge session .*", landed) == [
-        "Merge session 4, checkout-shipping: Price a parcel",
+        "Merge session 2, checkout-payment: Take a payment, once",
         "Merge session 1, checkout-cart: Add a cart with a total",
     ]
     log = re.search(r"log: (\S.*)$", receipt, re.MULTILINE)

@@ -294,7 +294,7 @@ def test_a_dry_run_writes_nothing(repo: Repo, wts_inline: Wts) -> None:
         "  ✗  2 auth-two    conflicts with auth-one",
         "       form",
         f"       hint: wts open {two.number}",
-        "  order: after whom they come, then held back longest, then the oldest",
+        "  order: the oldest first",
         "  test: false",
     ]
 
@@ -506,10 +506,10 @@ def test_a_test_that_changes_tracked_files_is_told(repo: Repo, wts_inline: Wts) 
 def test_gc_in_the_middle_of_a_test_takes_nothing(
     repo: Repo, wts_inline: Wts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("GIT_COMMITTER_DATE")  # a commit that is made again is another one
+    monkeypatch.delenv("GIT_COMMITTER_DATE")  # with the second's pause, a commit made again is another one
     for name in ("one", "bad", "three"):
         ready(repo, f"auth-{name}", name, "x\n")
-    command = "git reflog expire --expire=now --all; git gc -q --prune=now; test ! -f bad"
+    command = "sleep 1; git reflog expire --expire=now --all; git gc -q --prune=now; test ! -f bad"
     done = wts_inline("merge-ready", "--yes", "--json", "--test", command)
     assert (done.status, outcomes(done)["auth-three"]) == (5, "landed"), done.err
     repo.git("fsck", "--connectivity-only", "--no-dangling")
@@ -691,6 +691,30 @@ def test_killed_at_any_moment_the_feature_is_old_or_new(repo: Repo, wts_inline: 
         assert is_up_to_date(repo)
         count += 1 if where == "checkpoint" else 3
     assert count > 4
+
+
+@pytest.mark.parametrize("where", ["checkpoint", "remember"])
+def test_killed_at_any_moment_what_is_remembered_is_what_landed(
+    repo: Repo, wts_inline: Wts, where: str
+) -> None:
+    """Who came home, who is held back with a brief, as what a tip landed: all of it together with the move, or none."""
+    one, two, three = rivals(repo)
+    old, count, seen = repo.tip(TARGET), 1, set()
+    while dies(repo, where, count, "merge-ready", "--yes", "--strategy", "squash"):
+        is_sound(repo, wts_inline)
+        landed = repo.tip(TARGET) != old
+        records = [record_of(repo, session) for session in (one, two, three)]
+        assert [record.came_home is not None for record in records] == [landed, False, landed]
+        assert [record.held_back is not None for record in records] == [False, landed, False]
+        assert len(messages.kept(project_of(repo), two)) == landed
+        assert len([name for name in refs(repo) if name.startswith("refs/wts/landed/")]) == 2 * landed
+        if landed:
+            assert wts_inline("undo").status == 0
+            for name in [name for name in refs(repo) if name.startswith("refs/wts/landed/")]:
+                repo.git("update-ref", "-d", name)
+        seen.add(landed)
+        count += 1
+    assert seen == ({False, True} if where == "checkpoint" else {True})
 
 
 def test_undo_brings_every_branch_back_to_the_byte(repo: Repo, wts_inline: Wts) -> None:

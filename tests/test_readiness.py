@@ -397,6 +397,10 @@ def test_who_comes_home_first_is_kept(repo: Repo, session: Session, tree: Repo, 
     assert wts_inline("ready", "1").status == 0
     assert record(repo, session).after == ("auth-api",)
     assert wts_inline("ready", "1", "--after", "1").status == 2
+    assert wts_inline("ready", "1", "--after", "2", "--after-nobody").status == 2
+    assert record(repo, session).after == ("auth-api",)
+    assert wts_inline("ready", "1", "--after-nobody").status == 0
+    assert record(repo, session).after == ()
 
 
 def test_why_tells_what_is_missing_and_its_cure(

@@ -440,7 +440,7 @@ def test_who_was_held_back_does_not_keep_out_more_than_one_other(form: Repo, wts
     said = wts_inline("merge-ready", "--dry-run").out
 
     assert outcomes(plan) == {"auth-first": "landed", "auth-second": "landed", "auth-both": "conflict"}
-    assert "then the oldest: more land so than with who was held back first" in said
+    assert "order: the oldest first: more land so than with who was held back" in said
 
 
 def test_an_undo_takes_back_who_was_held_back_and_who_came_home(form: Repo, wts_inline: Wts) -> None:

@@ -24,7 +24,7 @@ from worktree_sessions.actions.verdicts import Run, Verdict, Verdicts
 from worktree_sessions.errors import Refused, WtsError
 from worktree_sessions.model import culprit, trust
 from worktree_sessions.model.culprit import Found
-from worktree_sessions.model.words import quoted
+from worktree_sessions.model.words import listed, quoted
 from worktree_sessions.outside import locks, merging
 from worktree_sessions.outside.git import BranchName, Oid
 
@@ -68,6 +68,7 @@ class Gate:
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.runs = self.reruns = 0
+        self.target = target
         self._project, self._feature, self._command = project, feature, command
         self._timeout = project.settings.merge_test_timeout if timeout is None else timeout
         self._tell = tell
@@ -100,17 +101,20 @@ class Gate:
         """Whether tests find what `setup.run` makes: False while its commands wait for `wts trust`."""
         return self._scratch.is_approved()
 
-    def test(self, commit: Oid) -> Run:
+    def test(self, commit: Oid, what: str = "") -> Run:
         """Return what the tests say of a commit; one whose tree was tested before is not tested again.
 
-        Raises WtsError when it can't be found out: no worktree can be made, the disk is full.
+        `what` is how it is called to who hears of it. Raises WtsError when it can't be found out: no worktree can be
+        made, the disk is full.
         """
         tree = merging.tree_of(self._project.git, commit)
         if tree in self._here:
             return self._here[tree]._replace(is_cached=True)
         key = self._key(tree)
         known = self._verdicts.find(key) if self._verdicts else None
-        run = known or self._run(commit, tree)
+        if known:
+            self._tell(f"{what or tree[:10]}: {known.says}, as tested before")
+        run = known or self._run(commit, tree, what or tree[:10])
         self._here[tree] = run
         if known is None:
             Verdicts(self._project.store.tests_dir).keep(key, run)
@@ -120,18 +124,19 @@ class Gate:
         facts = [tree, self._command, self._scratch.setup_digest()]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
-    def _run(self, commit: Oid, tree: Oid) -> Run:
+    def _run(self, commit: Oid, tree: Oid, what: str) -> Run:
         self._open(commit)
         self.runs += 1
         log = self._project.store.tests_dir / f"{self._feature}-{tree[:10]}-{os.urandom(3).hex()}.log"
         try:
             with log.open("xb") as file:
-                run = self._attempt(commit, Run(Verdict.GREEN, tree, log, 0.0, 0), file)
+                run = self._attempt(commit, Run(Verdict.GREEN, tree, log, 0.0, 0), file, what)
                 if run.verdict in AGAIN and run.status not in NOT_RUN:
-                    self._tell(f"{run.verdict} ({run.why}): once more")
+                    self._tell(f"  {run.says}; once more, it may be chance")
                     self.reruns += 1
                     file.write(b"\nonce more\n")
-                    run = _both(run, self._attempt(commit, run, file))
+                    run = _both(run, self._attempt(commit, run, file, what))
+                self._tell(f"  {run.says}")
         except OSError as error:
             where = error.filename or log
             raise WtsError("no-test", f"the tests can't be run: {error.strerror} ({where})") from error
@@ -146,7 +151,7 @@ class Gate:
             self._tell("the set-up commands are not approved, and do not run: wts trust")
         self._is_open = True
 
-    def _attempt(self, commit: Oid, run: Run, log: IO[bytes]) -> Run:
+    def _attempt(self, commit: Oid, run: Run, log: IO[bytes], what: str) -> Run:
         """Run the set-up where it is due, and the test."""
         self._scratch.check_out(commit)
         begin = time.monotonic()
@@ -157,7 +162,7 @@ class Gate:
             seconds = time.monotonic() - begin
             return run._replace(verdict=Verdict.NOT_SET_UP, status=failed.status, why=why, seconds=seconds)
         before = self._scratch.changed(commit)
-        self._tell(f"testing {run.tree[:10]}: {self._command}")
+        self._tell(f"testing {what}")
         began = time.monotonic()
         status = self._scratch.run(self._command, self._variables, log, self._timeout)
         ended = time.monotonic()
@@ -249,7 +254,8 @@ def find_culprits(
     def run_of(some: tuple[T, ...]) -> Run | None:
         if some not in runs:
             commit = commits[some] = commit_of(some)
-            runs[some] = None if commit is None else gate.test(commit)
+            what = listed([str(one) for one in some]) or f"{gate.target} by itself"
+            runs[some] = None if commit is None else gate.test(commit, what)
         return runs[some]
 
     def is_green(some: tuple[T, ...]) -> bool:

@@ -137,7 +137,11 @@ def _test(
     rows = [*landed, *red, *green.left_out]
     untried = (row for row in one.rows if row.candidate is None)
     home = dataclasses.replace(
-        home, rows=(*rows, *untried), test_runs=gate.runs, changed_by_tests=tuple(sorted(changed))
+        home,
+        rows=(*rows, *untried),
+        test_runs=gate.runs,
+        test_reruns=gate.reruns,
+        changed_by_tests=tuple(sorted(changed)),
     )
     return home, green, judged.commit
 

@@ -49,6 +49,11 @@ class Run(NamedTuple):
     changed: tuple[str, ...] = ()
     is_cached: bool = False
 
+    @property
+    def says(self) -> str:
+        """In words: red (status 1), 2.1 s."""
+        return f"{self.verdict}{f' ({self.why})' if self.why else ''}, {self.seconds:.1f} s"
+
 
 class Verdicts:
     """The verdicts of one repository. What can't be read counts as nothing, what can't be written is not kept."""

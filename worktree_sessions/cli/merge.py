@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from worktree_sessions.cli.app import App, dry_run_option, json_option, pass_app, yes_option
 from worktree_sessions.errors import Exit, NothingToDo, UsageError, WtsError
+
+if TYPE_CHECKING:
+    from worktree_sessions.actions.merge_ready import Landed
+    from worktree_sessions.actions.mergeplan import FeaturePlan, Order
+    from worktree_sessions.actions.project import Project
 
 
 def _numbers(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...]:
@@ -13,6 +20,16 @@ def _numbers(_: click.Context, __: click.Parameter, value: str | None) -> tuple[
     if not all(word.isdecimal() for word in words):
         raise click.BadParameter(f"{value!r} is no list of session numbers, such as 1,3")
     return tuple(map(int, words))
+
+
+def _carry_out(app: App, project: Project, plans: list[FeaturePlan], wanted: Order) -> Landed:
+    from worktree_sessions.actions import merge_ready
+    from worktree_sessions.views.progress import telling
+
+    if app.json:
+        return merge_ready.carry_out(project, plans, wanted)
+    with telling(app.screen) as tell:
+        return merge_ready.carry_out(project, plans, wanted, tell)
 
 
 @click.command("merge-ready")
@@ -62,7 +79,7 @@ def merge_ready_command(
     that of the feature's branch where it is checked out. wts undo takes it all back. Exit 4: somebody was held back by
     a conflict; 5: by a red test; 6: nothing was ready.
     """
-    from worktree_sessions.actions import merge_ready, mergeplan
+    from worktree_sessions.actions import mergeplan
     from worktree_sessions.model.landing import Result, Strategy
     from worktree_sessions.views import merge_ready as views
     from worktree_sessions.views.prompt import confirm
@@ -101,8 +118,7 @@ def merge_ready_command(
         return error.exit
     if comes_home and not yes and not confirm("bring them home?", "--yes"):
         raise WtsError("not-confirmed", "nothing was moved", hint="wts merge-ready --yes")
-    tell = (lambda _: None) if app.json else screen.story
-    landed = merge_ready.carry_out(project, plans, wanted, tell)
+    landed = _carry_out(app, project, plans, wanted)
     app.answer(lambda: views.landed_json(landed), lambda s: views.landed_text(landed, color=s.colors_answer))
     if landed.is_red:
         return Exit.RED

@@ -13,9 +13,10 @@ from worktree_sessions.errors import UsageError
 @click.option(
     "--after", "after", multiple=True, metavar="TARGET", help="It comes home after TARGET; may be repeated."
 )
+@click.option("--after-nobody", is_flag=True, help="It comes home after nobody in particular any more.")
 @json_option
 @pass_app
-def ready_command(app: App, target: str, after: tuple[str, ...]) -> None:
+def ready_command(app: App, target: str, after: tuple[str, ...], after_nobody: bool) -> None:
     """Say that TARGET is ready to be merged as it is now, and is held back no longer.
 
     A session that is idle, clean and has commits of its own is ready without being told. This overrules a last turn
@@ -26,10 +27,12 @@ def ready_command(app: App, target: str, after: tuple[str, ...]) -> None:
     from worktree_sessions.actions.target import find_session
     from worktree_sessions.views.verdicts import ready_receipt, verdict_facts
 
+    if after and after_nobody:
+        raise UsageError("usage", "--after and --after-nobody exclude each other", hint="wts ready --help")
     project = app.project()
     session = find_session(project, target)
     names = tuple(dict.fromkeys(find_session(project, one).name for one in after))
-    marked = readiness.mark(project, session, names or None)
+    marked = readiness.mark(project, session, names if names or after_nobody else None)
     app.answer_receipt(lambda: verdict_facts(project, marked), ready_receipt(marked))
 
 

@@ -78,9 +78,9 @@ class Row:
 class Homecoming:
     """One feature: where its branch stands (None: it is gone), where it goes (None: it stays), what becomes of each.
 
-    `test_runs` were needed; `base_log` is what the tests said of the branch itself, when it is red without anybody.
-    `changed_by_tests` are tracked files that the test command leaves changed, which it should not. `anchors` are kept
-    when it moves, by the commit of each.
+    `test_runs` were needed, `test_reruns` of them twice; `base_log` is what the tests said of the branch itself, when
+    it is red without anybody. `changed_by_tests` are tracked files that the test command leaves changed, which it
+    should not. `anchors` are kept when it moves, by the commit of each.
     """
 
     feature: str
@@ -89,6 +89,7 @@ class Homecoming:
     after: Oid | None
     rows: tuple[Row, ...]
     test_runs: int = 0
+    test_reruns: int = 0
     base_log: Path | None = None
     changed_by_tests: tuple[str, ...] = ()
     anchors: Mapping[Anchor, Oid] = field(default_factory=dict)

@@ -321,7 +321,7 @@ def trees_of(git: Git, commits: Sequence[Oid]) -> dict[Oid, Oid]:
     """Return the trees of several commits, with one process."""
     if not commits:
         return {}
-    rows = git.run("rev-parse", "--revs-only", *(f"{commit}^{{tree}}" for commit in commits)).decode().split()
+    rows = git.run("rev-parse", *(f"{commit}^{{tree}}" for commit in commits)).decode().split()
     return dict(zip(commits, map(Oid, rows), strict=True))
 
 

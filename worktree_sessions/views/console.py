@@ -64,6 +64,10 @@ class Screen:
         """Print what happens meanwhile, warnings and errors."""
         _write(self._err, text)
 
+    def story_terminal(self) -> TextIO | None:
+        """Return the story's stream when a human watches it, for what is drawn there while something runs."""
+        return self._err if is_terminal(self._err) and environment.variable("TERM") != "dumb" else None
+
     def frame(self, text: str) -> None:
         """Write control sequences and text that was cleaned, just so, to a terminal that is drawn on."""
         if self._out is not None:

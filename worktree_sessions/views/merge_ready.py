@@ -18,8 +18,9 @@ MARKS = {
     Result.BLOCKED: ("·", Ink.FAINT),
     Result.SKIPPED: ("·", Ink.FAINT),
 }
-USUAL = "after whom they come, then held back longest, then the oldest"
-BY_AGE = "after whom they come, then the oldest: more land so than with who was held back first"
+OLDEST = "the oldest first"
+USUAL = "whom others come after, then who was held back, then the oldest"
+BY_AGE = "the oldest first: more land so than with who was held back"
 LANDS = {
     Strategy.SQUASH: "one commit a session; for git alone its branch has not landed, for wts it has",
     Strategy.REBASE: "copies of its commits; for git alone its branch has not landed, for wts it has",
@@ -47,7 +48,8 @@ def _plan_text(plan: FeaturePlan, *, color: bool) -> str:
     if before:
         lines.append(f"  landed before: {clean(listed(before))}")
     if count > 1:
-        lines.append(f"  order: {BY_AGE if plan.is_by_age else USUAL}")
+        usual = USUAL if any(row.reason for row in plan.rows if row.result is Result.LANDED) else OLDEST
+        lines.append(f"  order: {BY_AGE if plan.is_by_age else usual}")
     if count and plan.making.strategy is not Strategy.MERGE:
         lines.append(f"  lands: {LANDS[plan.making.strategy]}")
     if count:
@@ -99,7 +101,8 @@ def _home_lines(home: Homecoming, *, color: bool) -> list[str]:
     if home.changed_by_tests:
         lines.append(f"  the tests change tracked files: {clean(listed(home.changed_by_tests))}")
     if home.test_runs:
-        lines.append(f"  {counted(home.test_runs, 'test run')}")
+        twice = f", {home.test_reruns} of them twice" if home.test_reruns else ""
+        lines.append(f"  {counted(home.test_runs, 'test run')}{twice}")
     return lines
 
 
@@ -155,6 +158,7 @@ def _feature_json(home: Homecoming) -> dict[str, Json]:
         "order": [row.session.number for row in home.landed],
         "sessions": [_session_json(row) for row in home.rows],
         "test_runs": home.test_runs,
+        "test_reruns": home.test_reruns,
         "base_log": str(home.base_log) if home.base_log else None,
         "changed_by_tests": list(home.changed_by_tests),
     }
