@@ -42,11 +42,6 @@ class Chain:
     def head(self) -> Oid:
         return self.links[-1].commit if self.links else self.base
 
-    @property
-    def conflicts(self) -> int:
-        """How many are left out by a conflict."""
-        return sum(row.result is Result.CONFLICT for row in self.left_out)
-
 
 class Words(NamedTuple):
     """What a session's commit says, and who wrote it (None: the user)."""

@@ -172,7 +172,12 @@ def _plan_feature(
     absent = frozenset(row.session.name for row in out if row.code != "landed")
     strategy = order.strategy or Strategy(project.settings.merge_strategy)
     making = Making(strategy=strategy, reuses_resolutions=order.reuses_resolutions)
-    chain, is_by_age = _chain(git, base, candidates, making, absent, order)
+    chain, is_by_age = landing.build_best(
+        candidates,
+        order.first,
+        lambda ordered: forecast.build(git, base, ordered, making, absent=absent),
+        lambda built: len(built.links),
+    )
     if order.all_or_nothing and chain.left_out:
         chain = Chain(base, left_out=(*map(for_another, of(chain)), *chain.left_out))
     return FeaturePlan(
@@ -186,23 +191,6 @@ def _plan_feature(
         command=(order.test or test_command(project)) if order.tests and chain.links else None,
         is_by_age=is_by_age,
     )
-
-
-def _chain(
-    git: Git,
-    base: Oid,
-    candidates: Sequence[Candidate],
-    making: Making,
-    absent: frozenset[str],
-    order: Order,
-) -> tuple[Chain, bool]:
-    """Return the chain in the order that lands more; where they are equal, who was held back comes first."""
-    chain = forecast.build(git, base, landing.in_order(candidates, order.first), making, absent=absent)
-    if not chain.conflicts or all(candidate.held_back is None for candidate in candidates):
-        return chain, False
-    by_age = landing.oldest_first(candidates, order.first)
-    other = forecast.build(git, base, by_age, making, absent=absent)
-    return (other, True) if len(other.links) > len(chain.links) else (chain, False)
 
 
 def would_land(link: Link, chosen: Sequence[int] = ()) -> Row:

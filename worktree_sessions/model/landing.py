@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from worktree_sessions.errors import UsageError
 from worktree_sessions.model.session import Session
 from worktree_sessions.outside.anchors import Anchor
 from worktree_sessions.outside.git import BranchName, Oid
+
+C = TypeVar("C")
 
 
 class Result(enum.StrEnum):
@@ -118,15 +120,23 @@ def in_order(candidates: Iterable[Candidate], chosen: Sequence[int] = ()) -> lis
     return ordered
 
 
-def oldest_first(candidates: Iterable[Candidate], chosen: Sequence[int] = ()) -> list[Candidate]:
-    """Return the same without regard to who is held back.
+def build_best(
+    candidates: Sequence[Candidate],
+    chosen: Sequence[int],
+    build: Callable[[list[Candidate]], C],
+    lands: Callable[[C], int],
+) -> tuple[C, bool]:
+    """Return what is built of the candidates in the better order, and whether that is by age alone.
 
-    Who is held back comes first so that it comes home at last. Where it would keep out more than one other for that,
-    this order is taken: no sync lands less than it. In it, too, everybody's turn comes, since who lands goes behind.
+    Who was held back comes first, so that it comes home at last; but where more land by age alone, they do. So no sync
+    lands less than the oldest first would, and as who lands goes behind, everybody's turn comes in either order.
     """
-    plain = {one.session.name: one for one in candidates}
-    ordered = in_order([one._replace(held_back=None) for one in plain.values()], chosen)
-    return [plain[one.session.name] for one in ordered]
+    ordered = in_order(candidates, chosen)
+    first = build(ordered)
+    if lands(first) == len(ordered) or all(one.held_back is None for one in ordered):
+        return first, False
+    other = build(in_order([one._replace(held_back=None) for one in ordered], chosen))
+    return (other, True) if lands(other) > lands(first) else (first, False)
 
 
 def _rank(one: Candidate, chosen: Sequence[int]) -> tuple[float, ...]:
