@@ -595,8 +595,8 @@ def test_a_hostile_goal_is_one_line_without_controls(repo: Repo) -> None:
     assert all(letter.isprintable() or letter == "\n" for letter in body)
 
 
-def hook(repo: Repo, text: str) -> None:
-    file = repo.write(".git/hooks/commit-msg", f"#!/bin/sh\n{text}\n")
+def hook(repo: Repo, text: str, name: str = "commit-msg") -> None:
+    file = repo.write(f".git/hooks/{name}", f"#!/bin/sh\n{text}\n")
     file.chmod(0o755)
 
 
@@ -611,6 +611,52 @@ def test_the_commit_msg_hook_has_its_say(repo: Repo, wts_inline: Wts) -> None:
     done = wts_inline("merge-ready", "--yes")
     assert done.status == 3
     assert "no such ticket" in done.err
+    assert refs(repo) == before
+
+
+PRE_MERGE = """\
+test "$(git rev-parse --abbrev-ref HEAD)" = HEAD
+echo "$(git diff --cached --name-only | xargs) $(git rev-parse HEAD MERGE_HEAD | xargs)" >>%s
+test ! -f refused
+"""
+
+
+def test_the_pre_merge_commit_hook_sees_each_merge_as_git_shows_it_one(
+    repo: Repo, wts_inline: Wts, tmp_path: Path
+) -> None:
+    one, two = ready(repo, "auth-one", "one", "1\n"), ready(repo, "auth-two", "two", "2\n")
+    hook(repo, f"set -e\n{PRE_MERGE % (tmp_path / 'seen')}", "pre-merge-commit")
+    base = repo.tip(TARGET)
+
+    assert wts_inline("merge-ready", "--yes").status == 0
+
+    first = repo.tip(f"{TARGET}^")
+    assert (tmp_path / "seen").read_text().splitlines() == [
+        f"one {base} {repo.tip(one.branch)}",
+        f"two {first} {repo.tip(two.branch)}",
+    ]
+    (scratch,) = [path for path in one.worktree.parent.iterdir() if path.name.startswith("merge-ready")]
+    assert not (Path(Repo(scratch).git("rev-parse", "--absolute-git-dir")) / "MERGE_HEAD").exists()
+    ready(repo, "auth-three", "refused", "3\n")
+    before = {name: oid for name, oid in refs(repo).items() if "/ops/" not in name}
+    done = wts_inline("merge-ready", "--yes")
+    assert (
+        done.status,
+        "the pre-merge-commit hook does not let the merge of auth-three pass" in done.err,
+    ) == (
+        3,
+        True,
+    )
+    assert {name: oid for name, oid in refs(repo).items() if "/ops/" not in name} == before
+    assert wts_inline("merge-ready", "--yes", "--strategy", "squash").status == 0  # it is for merges alone
+
+
+def test_a_pre_merge_commit_hook_can_not_change_what_was_tested(repo: Repo, wts_inline: Wts) -> None:
+    ready(repo, "auth-one", "one", "1\n")
+    hook(repo, "echo formatted >one; git add one", "pre-merge-commit")
+    before = refs(repo)
+    done = wts_inline("merge-ready", "--yes", "--test", "true")
+    assert (done.status, "the pre-merge-commit hook changes the merge of auth-one" in done.err) == (3, True)
     assert refs(repo) == before
 
 

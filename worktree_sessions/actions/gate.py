@@ -12,7 +12,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +26,7 @@ from worktree_sessions.model import culprit, trust
 from worktree_sessions.model.culprit import Found
 from worktree_sessions.model.words import listed, quoted
 from worktree_sessions.outside import locks, merging
-from worktree_sessions.outside.git import BranchName, Oid
+from worktree_sessions.outside.git import BranchName, Git, Oid
 
 T = TypeVar("T")
 
@@ -119,6 +119,21 @@ class Gate:
         if known is None:
             Verdicts(self._project.store.tests_dir).keep(key, run)
         return run
+
+    @contextlib.contextmanager
+    def merge_laid_out(self, head: Oid, merge: Oid, tip: Oid) -> Iterator[Git]:
+        """Lay a merge out in the scratch worktree as `git merge` does before it commits: HEAD is `head`, index and
+        files are those of `merge`, and `tip` is what is merged. It is set up as for a test. Gives git there."""
+        self._open(head)
+        log = self._project.store.tests_dir / f"{self._feature}-hook.log"
+        with log.open("wb") as file:
+            self._scratch.check_out(merge)
+            failed = self._scratch.set_up(merge, self._variables, file)
+        if failed is not None:
+            says = f"the set-up of {self._scratch.path} fails: status {failed.status} of {failed.command}"
+            raise WtsError("not-set-up", says, hint=f"cat {quoted(log)}")
+        with self._scratch.merging(head, tip) as git:
+            yield git
 
     def _key(self, tree: Oid) -> str:
         facts = [tree, self._command, self._scratch.setup_digest()]

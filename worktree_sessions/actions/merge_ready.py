@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from worktree_sessions.actions import forecast, heldback, moving, operate, steps
+from worktree_sessions.actions import forecast, heldback, moving, operate, premerge, steps
 from worktree_sessions.actions.forecast import Chain, Making
 from worktree_sessions.actions.gate import Gate, Guilty, find_culprits
 from worktree_sessions.actions.keeping import Keep, kept_from_gc
@@ -76,13 +76,13 @@ def _carry_out_one(project: Project, one: FeaturePlan, order: Order, keep: Keep,
         return home
     keep([chain.base, *(row.candidate.tip for row in one.rows if row.candidate)])
     if one.command is None:
-        return _landed(project, one, home, chain, keep)
+        return _landed(project, one, home, chain, keep, tell)
     home, green, tested = _test(project, one, home, order, keep, tell)
     held_back = any(row.result is Result.RED for row in home.rows)
     if order.all_or_nothing and held_back:
         rows = (for_another(row.candidate) if row.candidate in of(green) else row for row in home.rows)
         return dataclasses.replace(home, rows=tuple(rows))
-    return _landed(project, one, home, green, keep, tested)
+    return _landed(project, one, home, green, keep, tell, tested)
 
 
 # -- tested ----------------------------------------------------------------------------------------
@@ -178,7 +178,13 @@ def _guilty(candidate: Candidate, guilty: Guilty[str]) -> Row:
 
 
 def _landed(
-    project: Project, one: FeaturePlan, home: Homecoming, draft: Chain, keep: Keep, tested: Oid | None = None
+    project: Project,
+    one: FeaturePlan,
+    home: Homecoming,
+    draft: Chain,
+    keep: Keep,
+    tell: Tell,
+    tested: Oid | None = None,
 ) -> Homecoming:
     """Build what the draft holds once more, with its real messages and signatures, and prove it."""
     if not draft.links:
@@ -191,6 +197,8 @@ def _landed(
         )
     keep([chain.head])
     _prove(project, one, chain, tested)
+    if premerge.has_its_say(project, one):
+        premerge.ask(project, one, chain, tell)
     kept = _anchors(project, chain, making)
     keep(kept.values())
     return dataclasses.replace(home, after=chain.head, anchors=kept)

@@ -23,7 +23,7 @@ from worktree_sessions.errors import Refused, WtsError
 from worktree_sessions.model import trust
 from worktree_sessions.model.words import quoted
 from worktree_sessions.outside import environment, files, processes
-from worktree_sessions.outside.git import NO_CACHES, GitError, Oid, at_top, split_z
+from worktree_sessions.outside.git import NO_CACHES, Git, GitError, Oid, at_top, split_z
 from worktree_sessions.outside.processes import Process
 
 REASON = "wts merge-ready tests here"
@@ -145,6 +145,18 @@ class Scratch:
             self._clean()  # what the commit that was here does not ignore
             self._git.run(*CALM, "checkout", "--quiet", "--force", "--detach", commit)
             self._clean()  # and what this one does not
+
+    @contextlib.contextmanager
+    def merging(self, head: Oid, tip: Oid) -> Iterator[Git]:
+        """Show what is checked out as a merge of `tip` into `head` that is not committed yet; gives git there."""
+        mark = self._admin / "MERGE_HEAD"
+        with self._explained("filled"):
+            self._git.run(*CALM, "update-ref", "--no-deref", "HEAD", head)
+            files.replace_file(mark, f"{tip}\n".encode())
+        try:
+            yield self._git
+        finally:
+            mark.unlink(missing_ok=True)
 
     def _clean(self, *words: str) -> None:
         self._git.run(*CALM, "--literal-pathspecs", "clean", "-ffdq", *words)
