@@ -161,6 +161,8 @@ def _guilty(candidate: Candidate, guilty: Guilty[str]) -> Row:
         reason = "stands on what is held back"
     elif guilty.red_with:
         reason = f"green alone, red together with {', '.join(guilty.red_with)}"
+    elif guilty.red_with is not None:
+        reason = f"red on its own ({run.why})"
     else:
         reason = f"{run.verdict}: {run.why}"
     return Row(
