@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 
+from worktree_sessions.actions.commithooks import through_commit_msg
 from worktree_sessions.actions.forecast import Words
 from worktree_sessions.actions.mergeplan import FeaturePlan
 from worktree_sessions.actions.project import Project
-from worktree_sessions.errors import Refused
 from worktree_sessions.model.landing import Candidate, Strategy
 from worktree_sessions.model.session import Session
 from worktree_sessions.outside.git import at_top
@@ -43,7 +41,10 @@ def words_of(project: Project, one: FeaturePlan, candidate: Candidate) -> Words:
     else:
         about = f"Merge s{about.removeprefix('S')}"
     lines = "".join(f"{key}: {value}\n" for key, value in trailers)
-    return Words(_through_hook(project, session, f"{about}\n\n{body}{lines}"), author)
+    git = at_top(project.main) if project.main else project.git
+    hint = f"see the hook, or wts merge-ready --skip {session.number}"
+    text, what = f"{about}\n\n{body}{lines}", f"the merge of {session.name}"
+    return Words(through_commit_msg(git, text, what=what, hint=hint, session=session.name), author)
 
 
 def _about(one: FeaturePlan, session: Session) -> str:
@@ -83,27 +84,3 @@ def _person(author: Author) -> str:
 
 def _address(person: str) -> str:
     return person.rpartition("<")[2].casefold()
-
-
-# -- the hook --------------------------------------------------------------------------------------
-
-
-def _through_hook(project: Project, session: Session, text: str) -> str:
-    """Return the message as the `commit-msg` hook leaves it; raise Refused when the hook does not let it pass."""
-    git = at_top(project.main) if project.main else project.git
-    with tempfile.TemporaryDirectory(prefix="wts-message-") as place:
-        file = os.path.join(place, "COMMIT_EDITMSG")
-        with open(file, "wb") as writing:
-            writing.write(text.encode())
-        done = git.ask("hook", "run", "--ignore-missing", "commit-msg", "--", file)
-        if done.status != 0:
-            said = (done.out + done.err).decode("utf-8", "replace").strip().splitlines()
-            raise Refused(
-                "commit-msg",
-                f"the commit-msg hook does not let the merge of {session.name} pass",
-                hint=f"see the hook, or wts merge-ready --skip {session.number}",
-                session=session.name,
-                details=tuple(said),
-            )
-        with open(file, "rb") as reading:
-            return os.fsdecode(reading.read())
