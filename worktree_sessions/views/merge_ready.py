@@ -10,13 +10,14 @@ from worktree_sessions.model.landing import Homecoming, Result, Row, Strategy
 from worktree_sessions.model.words import counted, listed
 from worktree_sessions.views.console import Ink, clean, paint
 from worktree_sessions.views.jsonout import Json
+from worktree_sessions.views.outcomes import DONE, FAILED, LEFT, outcome_lines
 
 MARKS = {
-    Result.LANDED: ("✓", Ink.DONE),
-    Result.CONFLICT: ("✗", Ink.ERROR),
-    Result.RED: ("✗", Ink.ERROR),
-    Result.BLOCKED: ("·", Ink.FAINT),
-    Result.SKIPPED: ("·", Ink.FAINT),
+    Result.LANDED: DONE,
+    Result.CONFLICT: FAILED,
+    Result.RED: FAILED,
+    Result.BLOCKED: LEFT,
+    Result.SKIPPED: LEFT,
 }
 OLDEST = "the oldest first"
 USUAL = "whom others come after, then who was held back, then the oldest"
@@ -25,8 +26,6 @@ LANDS = {
     Strategy.SQUASH: "one commit a session; for git alone its branch has not landed, for wts it has",
     Strategy.REBASE: "copies of its commits; for git alone its branch has not landed, for wts it has",
 }
-WIDTH = 80  # columns
-MOST_FILES = 5  # in conflict, below a session
 
 
 # -- the plan --------------------------------------------------------------------------------------
@@ -118,20 +117,12 @@ def _rows(rows: Sequence[Row], *, color: bool) -> list[str]:
     name_width = max((len(row.session.name) for row in rows), default=0)
     lines: list[str] = []
     for row in rows:
-        symbol, ink = MARKS[row.result]
-        head = f"{row.session.number:>2} {row.session.name:<{name_width}}  "
-        first, *more = _wrapped(clean(_about(row)), WIDTH - 4 - len(head))
-        lines.append(f"  {paint(symbol, ink, color=color)} {clean(head)}{first}".rstrip())
-        lines += [f"{'':{4 + len(head)}}{line}" for line in more]
-        lines += [f"       {clean(path)}" for path in row.files[:MOST_FILES]]
-        if len(row.files) > MOST_FILES:
-            lines.append(f"       and {len(row.files) - MOST_FILES} more")
-        if row.resolved:
-            lines.append(f"       resolved as before: {clean(listed(row.resolved))}")
-        if row.log:
-            lines.append(f"       log: {clean(str(row.log))}")
-        if row.cure:
-            lines.append(f"       {paint('hint:', Ink.HINT, color=color)} {clean(row.cure)}")
+        facts = [f"resolved as before: {listed(row.resolved)}"] if row.resolved else []
+        facts += [f"log: {row.log}"] if row.log else []
+        name = f"{row.session.number:>2} {row.session.name:<{name_width}}"
+        lines += outcome_lines(
+            MARKS[row.result], name, _about(row), files=row.files, facts=facts, cure=row.cure, color=color
+        )
     return lines
 
 
@@ -141,12 +132,6 @@ def _about(row: Row) -> str:
         return f"not ready: {row.reason}" if row.result is Result.BLOCKED else row.reason
     what = f"{counted(len(one.commits), 'commit')}, {counted(len(one.paths), 'file')}, {listed(one.authors)}"
     return f"{what} ({row.reason})" if row.reason else what
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    import textwrap
-
-    return textwrap.wrap(text, max(width, 24), break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _feature_json(home: Homecoming) -> dict[str, Json]:
