@@ -170,6 +170,19 @@ def test_a_session_from_its_first_commit_on(repo: Repo, session: Session) -> Non
     assert told(repo, session) == ["landed"]
 
 
+def test_a_session_that_only_took_in_its_parent_is_empty_and_has_not_landed(
+    repo: Repo, session: Session
+) -> None:
+    tree, project = worktree_of(session), project_of(repo)
+    repo.git("update-ref", "refs/heads/feature/auth", repo.commit("b.txt", "b\n", "b"))
+    tree.git("merge", "--quiet", "--ff-only", "feature/auth")
+    assert look_at_one(project, session).landed is False
+    assert told(repo, session) == ["empty"]
+    repo.git("update-ref", "refs/heads/feature/auth", tree.commit("form.txt", "a form\n", "form"))
+    assert look_at_one(project, session).landed is True
+    assert told(repo, session) == ["landed"]
+
+
 def test_the_fixup_of_one_session_blocks_no_other(repo: Repo) -> None:
     for name in ("auth-api", "auth-docs", "auth-ui", "shop-cart"):
         worktree_of(a_session(repo, name)).commit(f"{name}.txt", "x\n", name)

@@ -15,6 +15,8 @@ from typing import NamedTuple
 from worktree_sessions.actions.branches import Branches
 from worktree_sessions.actions.project import Project
 from worktree_sessions.errors import WtsError
+from worktree_sessions.model import reflog
+from worktree_sessions.model.reflog import has_worked
 from worktree_sessions.model.session import Session
 from worktree_sessions.outside import merging
 from worktree_sessions.outside.git import BranchName, Git, Oid, Question, ask_all, full
@@ -33,9 +35,6 @@ PATCH = (
 )
 COMMIT = re.compile(rb"^commit [0-9a-f]{40,64}\n", re.MULTILINE)  # no line of a patch looks like that
 PLACES = re.compile(rb"^(?:index .*|@@ .*)\n", re.MULTILINE)
-
-# Of a reflog: what moves a branch to commits that others made.
-BORROWED = re.compile(r"branch: |reset: |rebase \(finish\)|wts|.*: Fast-forward$")
 
 
 class Landed(enum.StrEnum):
@@ -183,19 +182,10 @@ def homecomings(project: Project) -> list[Homecoming]:
 
 
 def _by_ancestry(git: Git, session: Session, tip: Oid, parent: Oid) -> Landed:
-    if not _has_worked(git, session, tip):
+    if not has_worked(session, tip, git.ask(*reflog.show(session.branch)).out):
         return Landed.EMPTY
     before, brought = _landing(git, session, tip, parent)
     return Landed.REVERTED if before and _is_undone(git, before, brought, parent) else Landed.MERGED
-
-
-def _has_worked(git: Git, session: Session, tip: Oid) -> bool:
-    """Return whether the branch was ever moved by anything but commits of others; unless its reflog tells, it was."""
-    if tip == session.base:
-        return False
-    reflog = ("reflog", "show", "-z", "--no-show-signature", "--format=%H %gs", full(session.branch), "--")
-    moves = [row.split(" ", 1) for row in git.ask(*reflog).out.decode("utf-8", "replace").split("\0")[:-1]]
-    return not moves or moves[-1][0] != session.base or not all(BORROWED.match(says) for _, says in moves)
 
 
 def _landing(git: Git, session: Session, tip: Oid, parent: Oid) -> tuple[Oid | None, Oid]:

@@ -10,7 +10,7 @@ from worktree_sessions.actions.asking import Asked, ask_states
 from worktree_sessions.actions.project import Project, scratch_worktrees
 from worktree_sessions.actions.radarcache import known_conflicts
 from worktree_sessions.errors import WtsError
-from worktree_sessions.model import names
+from worktree_sessions.model import names, reflog
 from worktree_sessions.model.ordering import order
 from worktree_sessions.model.readiness import is_unfinished, names_of_ready, needs_commits
 from worktree_sessions.model.session import MISSING, Listing, Look, Session
@@ -140,10 +140,12 @@ def _questions(project: Project, sessions: list[Session]) -> list[Question]:
 def _looks(project: Project, sessions: list[Session], answers: list[bytes | WtsError]) -> list[Look]:
     facts = _all_facts(sessions, answers)
     distances = _ask_distances(project, facts)
+    borrowed = _ask_reflogs(project, sessions, facts, distances)
     asked = ask_states(project, sessions)
     rivals = known_conflicts(project.store, sessions, [one.parent for one in facts])
     told = [rivals.get(session.id, ()) for session in sessions]
-    looks = [_look(*row) for row in zip(sessions, facts, distances, asked, told, strict=True)]
+    rows = zip(sessions, facts, distances, asked, told, strict=True)
+    looks = [_look(*row, has_worked=row[0].id not in borrowed) for row in rows]
     return with_commits(project, looks)
 
 
@@ -194,15 +196,35 @@ def _ask_distances(project: Project, facts: list[Facts]) -> list[bytes | WtsErro
     return [found.get((fact.parent, fact.tip)) for fact in facts]
 
 
+def _ask_reflogs(
+    project: Project, sessions: list[Session], facts: list[Facts], distances: list[bytes | WtsError | None]
+) -> set[str]:
+    """The third round: the ids of those who seem to have landed, but never had anything of their own."""
+    rows = zip(sessions, facts, distances, strict=True)
+    seem = [
+        (session, fact.tip)
+        for session, fact, distance in rows
+        if fact.tip and fact.tip != session.base and _distance(session, fact, distance)[0] == 0
+    ]
+    answers = ask_all([Question(project.git, reflog.show(session.branch)) for session, _ in seem])
+    return {
+        session.id
+        for (session, tip), answer in zip(seem, answers, strict=True)
+        if not isinstance(answer, WtsError) and not reflog.has_worked(session, tip, answer)
+    }
+
+
 def _look(
     session: Session,
     facts: Facts,
     distance: bytes | WtsError | None,
     asked: Asked,
     rivals: tuple[str, ...],
+    *,
+    has_worked: bool,
 ) -> Look:
     ahead, behind, problem = _distance(session, facts, distance)
-    landed = None if ahead is None else ahead == 0 and facts.tip != session.base
+    landed = None if ahead is None else ahead == 0 and facts.tip != session.base and has_worked
     return Look(
         session=session,
         now=asked.now,
