@@ -166,6 +166,28 @@ def test_a_plan_costs_ten_git_processes_a_session(repo: Repo, git_calls: GitCall
     assert (moved - many).total() == 6 * 5
 
 
+def test_a_sync_without_anything_to_do_costs_no_more_than_the_list(repo: Repo, git_calls: GitCalls) -> None:
+    for name in ("auth-api", "auth-docs", "auth-ui"):
+        a_session(repo, name)
+    expected = Counter({"rev-parse": 1, "for-each-ref": 2, "status": 3})
+    assert git_calls("sync", "--yes", status=6) == expected
+
+
+def test_a_plan_of_a_sync_costs_eighteen_git_processes_a_session(repo: Repo, git_calls: GitCalls) -> None:
+    for number in range(2):
+        worktree_of(a_session(repo, f"auth-part{number}")).commit(f"file{number}", "1\n", "work")
+    tip = repo.git("commit-tree", "-p", "feature/auth", "-m", "goes on", "main^{tree}")
+    repo.git("update-ref", "refs/heads/feature/auth", tip)
+    few = git_calls("sync", "--dry-run")
+    for number in range(2, 5):
+        session = a_session(repo, f"auth-part{number}")
+        worktree_of(session).git("reset", "--quiet", "--hard", "main")
+        worktree_of(session).commit(f"file{number}", "1\n", "work")
+    many = git_calls("sync", "--dry-run")
+    assert (many - few).total() == 3 * 18
+    assert few.total() <= 10 + 2 * 18
+
+
 def test_a_new_session_of_a_feature_costs_four_git_processes_beside_its_worktree(
     repo: Repo, git_calls: GitCalls
 ) -> None:

@@ -36,8 +36,10 @@ class Follow(NamedTuple):
 # -- may it? ---------------------------------------------------------------------------------------
 
 
-def check(project: Project, ref: Ref, old: Oid | None, new: Oid | None) -> Follow:
+def check(project: Project, ref: Ref, old: Oid | None, new: Oid | None, *, git: Git | None = None) -> Follow:
     """Return what has to follow when a branch moves from `old` to `new`; None is absence on either side.
+
+    `git` can read `new`, a commit or a tree, where the repository does not have it yet.
 
     Raises Refused, with nothing touched, when the branch does not stand at `old`, or its worktree can't follow: the
     file is named that is changed, untracked or ignored there and would be overwritten, or the open operation, or what
@@ -63,7 +65,7 @@ def check(project: Project, ref: Ref, old: Oid | None, new: Oid | None) -> Follo
             f"{short(ref)} can't move: it is checked out in {row.path}, which is not there{lock}",
             hint=f"bring the disk back, wts restore, or git worktree remove --force {quoted(row.path)}",
         )
-    following.look(Place.of(row.path), ref, following.changes(project.git, old, new))
+    following.look(Place.of(row.path), ref, following.changes(git or project.git, old, new))
     return Follow(row.path)
 
 

@@ -42,6 +42,7 @@ PHASES: dict[str, dict[str, Entry]] = {
         "ready": Entry("verdicts", "Say that a session is ready to be merged."),
         "hold": Entry("verdicts", "Hold a session back, with a reason."),
         "radar": Entry("radar", "Show who would conflict with whom."),
+        "sync": Entry("sync", "Bring the moved parent into its sessions."),
         "undo": Entry("history", "Move the branches of an operation back."),
         "log": Entry("history", "Show what was done, and which branches it moved."),
     },

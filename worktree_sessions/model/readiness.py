@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from worktree_sessions.model import words
-from worktree_sessions.model.session import MISSING, Blocker, Look, Session, Setup, State
+from worktree_sessions.model.session import MISSING, Blocker, Look, Session, Setup, State, StateNow
 
 RESTING = (State.IDLE, State.ENDED, State.PARKED)
 
@@ -62,6 +62,19 @@ def is_marked(look: Look) -> bool:
     """Return whether a human has said that the session is ready, and its branch has not moved since."""
     status = look.status
     return look.session.ready is not None and status is not None and status.head == look.session.ready
+
+
+def in_use(look: Look) -> tuple[Blocker, ...]:
+    """Return why nobody else may move the session's branch and files now: what is not committed, or who is at work.
+
+    Only who rests is left alone by it. Neither a mark nor a hold has a say: both are about coming home.
+    """
+    setting_up = [one for one in _human(look.session) if look.session.setup is Setup.PENDING]
+    blockers = [one for one in setting_up if one.code == "setup"] + list(_files(look))
+    if look.now.state not in RESTING:
+        verb = "why" if look.now.state is State.UNKNOWN else "open"
+        blockers.append(Blocker(look.now.state.value, _busy(look.now), f"wts {verb} {look.session.number}"))
+    return tuple(blockers)
 
 
 def is_unfinished(subject: str) -> bool:
@@ -143,7 +156,7 @@ def _claude(look: Look) -> Iterator[Blocker]:
     state = look.now.state
     if state in RESTING:
         return
-    says, can_be_overruled = BUSY[state]
+    can_be_overruled = BUSY[state][1]
     if can_be_overruled and is_marked(look):
         return
     number = look.session.number
@@ -155,7 +168,12 @@ def _claude(look: Look) -> Iterator[Blocker]:
         if can_be_overruled
         else f"wts why {number}"
     )
-    yield Blocker(state.value, f"{says}: {look.now.reason}" if look.now.reason else says, cure)
+    yield Blocker(state.value, _busy(look.now), cure)
+
+
+def _busy(now: StateNow) -> str:
+    says = BUSY[now.state][0]
+    return f"{says}: {now.reason}" if now.reason else says
 
 
 def _commits(look: Look) -> Iterator[Blocker]:
