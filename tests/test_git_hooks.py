@@ -210,8 +210,8 @@ def test_a_commit_on_a_feature_tells_which_sessions_are_behind(installed: World)
         0,
         "",
         "wts: sessions that are now behind feature/auth\n"
-        '  1 auth-ui: 1 behind (git -C "$(wts path 1)" merge feature/auth)\n'
-        '  2 auth-db: 1 behind (git -C "$(wts path 2)" merge feature/auth)\n',
+        "  1 auth-ui: 1 behind (wts sync 1)\n"
+        "  2 auth-db: 1 behind (wts sync 2)\n",
     )
 
 
@@ -225,7 +225,7 @@ def test_a_merge_into_a_feature_tells_who_is_behind_and_a_squash_tells_nothing(i
     merged = run(installed.repo.path, "git", "merge", "--quiet", "feature/auth-ui")
     assert merged.err.splitlines() == [
         "wts: sessions that are now behind feature/auth",
-        '  2 auth-db: 1 behind (git -C "$(wts path 2)" merge feature/auth)',
+        "  2 auth-db: 1 behind (wts sync 2)",
     ]
 
 

@@ -234,10 +234,8 @@ tell_behind() {
     case $behind in
     '' | 0) return 0 ;;
     esac
-    cure="wts open $number"
-    ! is_plain "$parent" || cure="git -C \"\$(wts path $number)\" merge $parent"
     printable "$name"
-    printf '  %s %s: %s behind (%s)\n' "$number" "$shown" "$behind" "$cure"
+    printf '  %s %s: %s behind (wts sync %s)\n' "$number" "$shown" "$behind" "$number"
 }
 
 read_records() {
