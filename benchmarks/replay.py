@@ -1,127 +1,234 @@
-"""Is the forecast the truth? Every merge of a repository's history, foretold and then made by `git merge`.
+"""Is the forecast the truth? Merges of real histories, foretold and then made by `git merge`.
 
-    python benchmarks/replay.py REPOSITORY [--limit N]     replay its merges, the latest first
+    python benchmarks/replay.py REPOSITORY...              replay the merges of each, the latest first
+    python benchmarks/replay.py REPOSITORY... --limit N    the N latest of each only
+    python benchmarks/replay.py REPOSITORY... --cross N    N pairs of commits of each, neither of which has the other
     python benchmarks/replay.py --make DIRECTORY N         write a history with N merges of every kind to replay
 
-The repository is only read: merges are made in a clone that shares its objects, and goes. The verdict and, where it
-is clean, the tree must be the same. Merges of more than two parents are counted and left out.
+A REPOSITORY may be a pack file: the commits that are no parent of another in it are its tips. It is only read: merges
+are made in a clone that shares its objects, and goes. The verdict, the tree where it is clean, and the files in
+conflict must be the same. Merges of more than two parents are counted and left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import enum
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
+from worktree_sessions.errors import WtsError
 from worktree_sessions.outside import merging
-from worktree_sessions.outside.git import Git, Oid
-from worktree_sessions.outside.merging import Merged, Outcome
+from worktree_sessions.outside.git import Git, Oid, split_z
+from worktree_sessions.outside.merging import Conflict, Merged, Outcome
 
 PLAIN = ["core.hooksPath=/dev/null", "rerere.enabled=false", "gc.auto=0", "maintenance.auto=false"]
 NOBODY = ["user.name=nobody", "user.email=nobody@example.org"]
 MERGE = ("merge", "--quiet", "--no-ff", "--no-edit", "--no-verify", "--no-gpg-sign", "--no-autostash")
+MOVED_ASIDE = re.compile(r"~(HEAD|[0-9a-f]{40,64})(_\d+)?$")
+DRAWS = 20  # for one crossing pair: a history of few branches has few
 
 
 class Verdict(enum.StrEnum):
     """How a forecast compares with what `git merge` did."""
 
     CLEAN = "clean, and the same tree"
-    CONFLICT = "conflict, and so it was"
+    CONFLICT = "conflict, and in the same files"
+    REFUSED = "unknown, and git merge itself refuses or breaks"
+    UNTRIED = "nothing to compare with: git could not check it out"
     OTHER_TREE = "clean, but another tree"
+    OTHER_FILES = "conflict, but in other files"
     FALSE_CLEAN = "clean, but it was a conflict"
     FALSE_CONFLICT = "conflict, but it was clean"
+    FALSE_ANSWER = "an answer, but git merge refuses or breaks"
     UNKNOWN = "unknown, but git could tell"
-    REFUSED = "git merge itself refuses, or breaks"
 
 
-AGREED = (Verdict.CLEAN, Verdict.CONFLICT, Verdict.REFUSED)
+AGREED = (Verdict.CLEAN, Verdict.CONFLICT, Verdict.REFUSED, Verdict.UNTRIED)
+
+
+class Pair(NamedTuple):
+    """Two commits to merge."""
+
+    ours: Oid
+    theirs: Oid
 
 
 @dataclass
 class Tally:
-    """What a replay came to: how often each verdict, which merges disagree, octopuses left out, seconds of both."""
+    """What a replay came to: how often each verdict, which pairs disagree, what was special, seconds of both."""
 
     counts: Counter[Verdict] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
+    several_bases: int = 0
     octopuses: int = 0
     ours: float = 0.0
     theirs: float = 0.0
 
-    def lines(self) -> Iterator[str]:
-        """Yield the table, one row a line."""
-        yield f"{self.counts.total():7}  merges of two parents"
-        yield from (f"{self.counts[verdict]:7}  {verdict}" for verdict in Verdict)
-        yield f"{self.octopuses:7}  octopus merges left out"
-        yield f"{self.ours:7.1f}  seconds foretelling"
-        yield f"{self.theirs:7.1f}  seconds of git merge, with its checkouts"
-        yield from (f"disagree: {row}" for row in self.wrong)
+    def add(self, other: Tally) -> None:
+        """Count what another replay came to as well."""
+        self.counts += other.counts
+        self.wrong += other.wrong
+        self.several_bases += other.several_bases
+        self.octopuses += other.octopuses
+        self.ours += other.ours
+        self.theirs += other.theirs
+
+    def row(self, name: str) -> str:
+        """Return the line of the table."""
+        shown = [self.counts.total(), *(self.counts[verdict] for verdict in AGREED)]
+        shown += [len(self.wrong), self.several_bases, self.octopuses]
+        return f"{name:24.24}" + "".join(f"{n:11}" for n in shown) + f"{self.ours:9.1f}{self.theirs:9.1f}"
 
 
-def replay(repository: Path, limit: int | None = None) -> Tally:
-    """Foretell and make each merge of all refs, the latest first, at most `limit`."""
-    rows = _git(repository, "rev-list", "--all", "--min-parents=2", "--parents").stdout.decode().splitlines()
-    tally = Tally()
+HEAD = f"{'':24}" + "".join(
+    f"{word:>11}"
+    for word in ("merges", "clean", "conflict", "refused", "untried", "disagree", "many bases", "octopuses")
+)
+HEAD += f"{'s wts':>9}{'s git':>9}"
+
+
+# -- which pairs ---------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def opened(given: Path) -> Iterator[Path]:
+    """Give a repository: the one given, or one made of a pack, with a ref for each of its tips."""
+    if given.suffix != ".pack":
+        yield given
+        return
+    with tempfile.TemporaryDirectory(prefix="wts-replay-", ignore_cleanup_errors=True) as place:
+        bare = Path(place)
+        _git(bare, "init", "--quiet", "--bare")
+        _git(bare, "index-pack", "--stdin", stdin=given.read_bytes())
+        _git(bare, "update-ref", "--stdin", stdin="".join(_tips(bare)).encode())
+        yield bare
+
+
+def _tips(bare: Path) -> Iterator[str]:
+    listed = _git(bare, "cat-file", "--batch-all-objects", "--batch-check=%(objecttype) %(objectname)")
+    commits = [row.split()[1] for row in listed.stdout.decode().splitlines() if row.startswith("commit")]
+    rows = _git(bare, "log", "--no-walk", "--stdin", "--format=%P", stdin="\n".join(commits).encode())
+    for tip in sorted(set(commits) - set(rows.stdout.decode().split())):
+        yield f"create refs/heads/{tip} {tip}\n"
+
+
+def recorded(repository: Path, limit: int | None = None) -> list[Pair]:
+    """Return the parents of the merges of two, the latest first."""
+    two = ("--min-parents=2", "--max-parents=2", f"--max-count={-1 if limit is None else limit}")
+    rows = _lines(repository, "rev-list", "--all", "--parents", *two)
+    return [Pair(Oid(ours), Oid(theirs)) for _, ours, theirs in map(str.split, rows)]
+
+
+def crossing(repository: Path, count: int, chance: random.Random) -> list[Pair]:
+    """Draw pairs of commits neither of which has the other: fewer where there are not so many."""
+    commits = _lines(repository, "rev-list", "--all")
+    found: dict[Pair, None] = {}
+    for _ in range(DRAWS * count):
+        if not commits or len(found) == count:
+            break
+        one = chance.choice(commits)
+        pairs = {Pair(Oid(one), Oid(other)) for other in _apart(repository, one)} - found.keys()
+        if pairs:
+            found[chance.choice(sorted(pairs))] = None
+        else:
+            commits.remove(one)
+    return list(found)
+
+
+def _apart(repository: Path, commit: str) -> set[str]:
+    """Return the commits that neither have this one nor are in it."""
+    without = _lines(repository, "rev-list", "--all", f"^{commit}")
+    return set(without) - set(_lines(repository, "rev-list", "--all", "--ancestry-path", f"^{commit}"))
+
+
+# -- what comes of them --------------------------------------------------------------------------------
+
+
+def replay(repository: Path, pairs: Iterable[Pair] | None = None) -> Tally:
+    """Foretell and make each merge: of the pairs, or as the history of all refs has them."""
+    tally = Tally(octopuses=int(_lines(repository, "rev-list", "--all", "--min-parents=3", "--count")[0]))
     with tempfile.TemporaryDirectory(prefix="wts-replay-", ignore_cleanup_errors=True) as place:
         scratch = Path(place, "clone")
         _git(Path(place), "clone", "--quiet", "--shared", "--no-checkout", str(repository.resolve()), "clone")
-        for row in rows[:limit]:
-            commit, *parents = row.split()
-            if len(parents) != 2:
-                tally.octopuses += 1
-                continue
-            verdict = compare(scratch, Oid(parents[0]), Oid(parents[1]), tally)
+        for pair in recorded(repository) if pairs is None else pairs:
+            verdict = compare(scratch, pair, tally)
             tally.counts[verdict] += 1
+            tally.several_bases += (
+                len(_git(scratch, "merge-base", "--all", *pair, ok=None).stdout.split()) > 1
+            )
             if verdict not in AGREED:
-                tally.wrong.append(f"{commit} {verdict}")
+                tally.wrong.append(f"{pair.theirs} into {pair.ours}: {verdict}")
     return tally
 
 
-def compare(scratch: Path, ours: Oid, theirs: Oid, tally: Tally) -> Verdict:
+def compare(scratch: Path, pair: Pair, tally: Tally) -> Verdict:
     """Foretell one merge and make it in the scratch clone; the time each took is added to the tally."""
     began = time.perf_counter()
-    git = Git(scratch, {"GIT_DIR": str(scratch / ".git")})
-    with merging.attributes_of(git, ours) as place:
-        foretold = merging.merge(git, place, ours, theirs)
+    told = foretold(scratch, pair)
     then = time.perf_counter()
-    made = porcelain(scratch, ours, theirs)
+    try:
+        made = porcelain(scratch, *pair)
+    except RuntimeError:  # a damaged object, a name that this disk can't have
+        return Verdict.UNTRIED
     tally.ours += then - began
     tally.theirs += time.perf_counter() - then
-    return judge(foretold, made)
+    return judge(told, made)
 
 
-def porcelain(scratch: Path, ours: Oid, theirs: Oid) -> Outcome | Oid:
-    """Make a merge in a working tree: the tree it came to, else conflict, or unknown where git refuses."""
+def foretold(scratch: Path, pair: Pair) -> Merged:
+    """Return what comes of a merge by the product."""
+    git = Git(scratch, {"GIT_DIR": str(scratch / ".git")})
+    try:
+        with merging.attributes_of(git, pair.ours) as place:
+            return merging.merge(git, place, *pair)
+    except WtsError as error:
+        return Merged(Outcome.UNKNOWN, why=str(error))
+
+
+def porcelain(scratch: Path, ours: Oid, theirs: Oid) -> Merged:
+    """Make a merge in a working tree, and say what came of it; unknown where git refuses or breaks."""
     _git(scratch, "checkout", "--quiet", "--force", "--detach", ours)
     done = _git(scratch, *MERGE, theirs, ok=None)
     if done.returncode == 0:
-        return Oid(_git(scratch, "rev-parse", "HEAD^{tree}").stdout.decode().strip())
+        return Merged(Outcome.CLEAN, Oid(_lines(scratch, "rev-parse", "HEAD^{tree}")[0]))
     (scratch / ".git" / "index.lock").unlink(missing_ok=True)  # left behind where git was aborted
-    outcome = Outcome.CONFLICT if (scratch / ".git" / "MERGE_HEAD").exists() else Outcome.UNKNOWN
+    unmerged = _git(scratch, "diff", "--name-only", "-z", "--diff-filter=U").stdout
+    is_open = (scratch / ".git" / "MERGE_HEAD").exists()
     _git(scratch, "reset", "--quiet", "--hard")
     _git(scratch, "clean", "--quiet", "-ffdx")
-    return outcome
+    if not is_open:
+        return Merged(Outcome.UNKNOWN, why=os.fsdecode(done.stderr))
+    paths = [MOVED_ASIDE.sub("", path) for path in split_z(unmerged)]
+    return Merged(Outcome.CONFLICT, conflicts=tuple(Conflict(path, "unmerged") for path in paths))
 
 
-def judge(foretold: Merged, made: Outcome | Oid) -> Verdict:
+def judge(told: Merged, made: Merged) -> Verdict:
     """Return how a forecast compares with what came of the merge."""
-    if made is Outcome.UNKNOWN:
-        return Verdict.REFUSED
-    if foretold.outcome is Outcome.UNKNOWN:
-        return Verdict.UNKNOWN
-    if foretold.outcome is Outcome.CONFLICT:
-        return Verdict.CONFLICT if made is Outcome.CONFLICT else Verdict.FALSE_CONFLICT
-    if made is Outcome.CONFLICT:
-        return Verdict.FALSE_CLEAN
-    return Verdict.CLEAN if foretold.tree == made else Verdict.OTHER_TREE
+    if Outcome.UNKNOWN in (told.outcome, made.outcome):
+        if told.outcome is made.outcome:
+            return Verdict.REFUSED
+        return Verdict.UNKNOWN if told.outcome is Outcome.UNKNOWN else Verdict.FALSE_ANSWER
+    if told.outcome is not made.outcome:
+        return Verdict.FALSE_CLEAN if told.outcome is Outcome.CLEAN else Verdict.FALSE_CONFLICT
+    if told.outcome is Outcome.CLEAN:
+        return Verdict.CLEAN if told.tree == made.tree else Verdict.OTHER_TREE
+    return Verdict.CONFLICT if set(made.files) <= set(told.files) else Verdict.OTHER_FILES
+
+
+def _lines(directory: Path, *args: str) -> list[str]:
+    return _git(directory, *args).stdout.decode().splitlines()
 
 
 def _git(
@@ -311,19 +418,37 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("repository", type=Path, nargs="?", metavar="REPOSITORY")
+    parser.add_argument("repositories", type=Path, nargs="*", metavar="REPOSITORY")
     parser.add_argument("--limit", type=int, metavar="N", help="replay the N latest merges only")
+    parser.add_argument("--cross", type=int, metavar="N", help="merge N pairs of commits instead")
     parser.add_argument("--make", nargs=2, metavar=("DIRECTORY", "N"), help="write a repository to replay")
-    parser.add_argument("--seed", type=int, default=0, help="of the history that --make writes")
+    parser.add_argument("--seed", type=int, default=0, help="of what --make and --cross draw")
     given = parser.parse_args()
     if given.make:
         make(Path(given.make[0]), int(given.make[1]), random.Random(given.seed))
         return 0
-    if not given.repository:
+    if not given.repositories:
         parser.error("name a repository, or --make one")
-    tally = replay(given.repository, given.limit)
-    print("\n".join(tally.lines()))
-    return 1 if tally.wrong else 0
+    total = Tally()
+    print(HEAD)
+    for path in given.repositories:
+        try:
+            tally = replay_as_told(path, given)
+        except RuntimeError as error:
+            print(f"left out: {path}: {error}", file=sys.stderr)
+            continue
+        print(tally.row(path.resolve().name), flush=True)
+        total.add(tally)
+    print("\n".join([total.row("all"), *total.wrong]))
+    return 1 if total.wrong else 0
+
+
+def replay_as_told(path: Path, given: argparse.Namespace) -> Tally:
+    """Replay what the command line asks for, of one repository."""
+    with opened(path) as repository:
+        if given.cross:
+            return replay(repository, crossing(repository, given.cross, random.Random(given.seed)))
+        return replay(repository, recorded(repository, given.limit))
 
 
 if __name__ == "__main__":

@@ -43,8 +43,8 @@ def foretold(repo: Repo, ours: str = "main", theirs: str = "theirs") -> Merged:
         return merging.merge(git, place, tip(repo, ours), tip(repo, theirs))
 
 
-def made(repo: Repo, ours: str = "main", theirs: str = "theirs") -> Outcome | Oid:
-    """What `git merge` makes of it in a worktree of its own: a tree, or conflict, or unknown where it refuses."""
+def made(repo: Repo, ours: str = "main", theirs: str = "theirs") -> Merged:
+    """What `git merge` makes of it in a worktree of its own; unknown where it refuses."""
     with tempfile.TemporaryDirectory() as place:
         clone = Repo(Path(place, "clone"))
         repo.git("clone", "--quiet", "--shared", "--no-checkout", str(repo.path), str(clone.path))
@@ -62,7 +62,7 @@ def agree(repo: Repo, ours: str = "main", theirs: str = "theirs") -> Merged:
     """Fail unless the forecast is what happens; return it."""
     forecast = foretold(repo, ours, theirs)
     happened = made(repo, ours, theirs)
-    assert (forecast.tree or forecast.outcome) == happened, forecast
+    assert replay.judge(forecast, happened) in replay.AGREED, (forecast, happened)
     return forecast
 
 
@@ -305,6 +305,29 @@ def test_an_octopus_as_a_side(repo: Repo) -> None:
     assert agree(repo).outcome is Outcome.CLEAN
 
 
+def octopus(repo: Repo, *names: str) -> None:
+    """Let each name be a branch with a file of its own, and merge all of them into `main` at once."""
+    for name in names:
+        repo.git("checkout", "--quiet", "-b", name, "main")
+        commit_all(repo, writes(name, f"{name}\n"))
+    repo.git("checkout", "--quiet", "main")
+    repo.git("merge", "--quiet", "--no-edit", *names)
+
+
+@pytest.mark.parametrize(("theirs", "outcome"), [(30, Outcome.CLEAN), (2, Outcome.CONFLICT)])
+def test_an_octopus_as_the_base(repo: Repo, theirs: int, outcome: Outcome) -> None:
+    """What both sides grew from may have three parents."""
+    commit_all(repo, FILE)
+    octopus(repo, "a", "b", "c")
+    repo.git("checkout", "--quiet", "-b", "theirs")
+    commit_all(repo, writes("file", edited(theirs, "b")))
+    repo.git("checkout", "--quiet", "main")
+    commit_all(repo, writes("file", edited(2, "a")))
+    base = repo.git("merge-base", "--all", "main", "theirs")
+    assert len(repo.git("rev-list", "--parents", "--max-count=1", base).split()) == 4
+    assert agree(repo).outcome is outcome
+
+
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(strategies.randoms(use_true_random=False))
 def test_any_history(chance: random.Random) -> None:
@@ -315,6 +338,82 @@ def test_any_history(chance: random.Random) -> None:
         tally = replay.replay(made_up)
         assert tally.wrong == []
         assert tally.counts[replay.Verdict.CLEAN] + tally.counts[replay.Verdict.CONFLICT] > 0
+
+
+def test_a_replay_counts_what_it_leaves_out_and_what_git_refuses(repo: Repo) -> None:
+    """An octopus merge is left out; strangers are unknown, as git refuses them; the rest is merged both ways."""
+    commit_all(repo, FILE)
+    octopus(repo, "a", "b", "c")
+    repo.git("checkout", "--quiet", "--orphan", "stranger")
+    commit_all(repo, writes("file", "other\n"))
+    pairs = replay.crossing(repo.path, 99, random.Random(1))
+    stranger = tip(repo, "stranger")
+    strange = [pair for pair in pairs if stranger in pair]
+    assert len(pairs) - len(strange) == 6  # a, b and c with each other, both ways
+    tally = replay.replay(repo.path, pairs)
+    assert tally.counts == {replay.Verdict.CLEAN: 6, replay.Verdict.REFUSED: len(strange)}
+    assert len(strange) > 0
+    assert (tally.octopuses, tally.wrong) == (1, [])
+    assert replay.recorded(repo.path) == []
+
+
+def test_pairs_that_cross_are_apart_and_drawn_by_the_seed(repo: Repo) -> None:
+    """Neither commit has the other; each pair once, both ways; the same seed draws the same."""
+    fork(repo, FILE, writes("file", edited(2)), writes("file", edited(30)))
+    for number in range(3):
+        commit_all(repo, writes("file", edited(number)))
+    pairs = replay.crossing(repo.path, 5, random.Random(7))
+    assert len(set(pairs)) == 5
+    assert all(repo.git("merge-base", *pair) not in pair for pair in pairs)
+    assert replay.crossing(repo.path, 5, random.Random(7)) == pairs
+    assert len(replay.crossing(repo.path, 99, random.Random(7))) == 2 * 4 * 1  # all there are
+
+
+def test_a_pack_alone_is_replayed(repo: Repo) -> None:
+    """Its tips are found without any ref."""
+    fork(repo, FILE, writes("file", edited(2)), writes("file", edited(30)))
+    repo.git("merge", "--quiet", "--no-edit", "theirs")
+    repo.git("repack", "-adq")
+    (pack,) = repo.path.glob(".git/objects/pack/*.pack")
+    with replay.opened(pack) as bare:
+        assert replay.recorded(bare) == [(tip(repo, "main~1"), tip(repo, "theirs"))]
+        assert replay.replay(bare).counts == {replay.Verdict.CLEAN: 1}
+
+
+def test_what_git_cannot_check_out_is_told_and_ends_no_replay(repo: Repo) -> None:
+    """A damaged object costs its own merges, not those of the whole repository."""
+    fork(repo, FILE, writes("file", edited(2)), writes("other", "other\n"))
+    blob = repo.git("rev-parse", "main:file")
+    (repo.path / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    pairs = [replay.Pair(tip(repo, ours), tip(repo, "theirs")) for ours in ("main", "main~1")]
+    assert replay.replay(repo.path, pairs).counts == {replay.Verdict.UNTRIED: 1, replay.Verdict.CLEAN: 1}
+
+
+ONE_TREE, OTHER_TREE = Merged(Outcome.CLEAN, Oid("1" * 40)), Merged(Outcome.CLEAN, Oid("2" * 40))
+IN_FILE = Merged(Outcome.CONFLICT, conflicts=(Conflict("file", "contents"),))
+IN_OTHER = Merged(Outcome.CONFLICT, conflicts=(Conflict("other", "contents"),))
+NO_ANSWER = Merged(Outcome.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("told", "happened", "verdict"),
+    [
+        (ONE_TREE, ONE_TREE, replay.Verdict.CLEAN),
+        (ONE_TREE, OTHER_TREE, replay.Verdict.OTHER_TREE),
+        (ONE_TREE, IN_FILE, replay.Verdict.FALSE_CLEAN),
+        (ONE_TREE, NO_ANSWER, replay.Verdict.FALSE_ANSWER),
+        (IN_FILE, IN_FILE, replay.Verdict.CONFLICT),
+        (IN_FILE, IN_OTHER, replay.Verdict.OTHER_FILES),
+        (IN_FILE, ONE_TREE, replay.Verdict.FALSE_CONFLICT),
+        (IN_FILE, NO_ANSWER, replay.Verdict.FALSE_ANSWER),
+        (NO_ANSWER, ONE_TREE, replay.Verdict.UNKNOWN),
+        (NO_ANSWER, NO_ANSWER, replay.Verdict.REFUSED),
+    ],
+)
+def test_a_replay_sees_every_way_to_be_wrong(told: Merged, happened: Merged, verdict: replay.Verdict) -> None:
+    """A judge that lets something pass would prove nothing."""
+    assert replay.judge(told, happened) is verdict
+    assert (verdict in replay.AGREED) == (told.outcome is happened.outcome and told == happened)
 
 
 def test_several_at_once_answer_in_their_order(repo: Repo) -> None:
@@ -337,7 +436,7 @@ def test_attributes_are_those_of_the_branch_merged_into(repo: Repo) -> None:
     UNION(somebody)
     naive = ["git", "merge-tree", "--write-tree", "main", "theirs"]
     assert subprocess.run(naive, cwd=somebody.path, capture_output=True, check=False).returncode == 0
-    assert made(repo) is Outcome.CONFLICT
+    assert made(repo).outcome is Outcome.CONFLICT
     git = Git(somebody.path)  # stands in that worktree, and names no repository
     with merging.attributes_of(git, tip(repo, "main")) as place:
         assert merging.merge(git, place, tip(repo, "main"), tip(repo, "theirs")).outcome is Outcome.CONFLICT
@@ -350,7 +449,7 @@ def test_attributes_hold_in_a_bare_repository(repo: Repo) -> None:
     repo.git("clone", "--quiet", "--bare", str(repo.path), str(bare.path))
     naive = ["git", "merge-tree", "--write-tree", "main", "theirs"]
     assert subprocess.run(naive, cwd=bare.path, capture_output=True, check=False).returncode == 1
-    assert foretold(bare).tree == made(repo)
+    assert foretold(bare).tree == made(repo).tree is not None
 
 
 @pytest.mark.parametrize("where", ["info", "config", "home"])
