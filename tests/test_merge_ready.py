@@ -433,7 +433,7 @@ def test_who_turns_it_red_is_held_back_with_the_log(repo: Repo, wts_inline: Wts)
     assert done.status == 5
     assert outcomes(done) == {"auth-one": "landed", "auth-two": "landed", "auth-bad": "red"}
     row = row_of(done, "auth-bad")
-    assert row["reason"] == "red: status 1"
+    assert row["reason"] == "red on its own (status 1)"
     assert "looking" in Path(row["log"]).read_text()
     assert "bad" not in repo.git("ls-tree", "--name-only", TARGET).splitlines()
     (kept,) = messages.kept(project_of(repo), bad)

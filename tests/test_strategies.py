@@ -268,6 +268,26 @@ def test_gc_takes_nothing_that_a_later_merge_needs(form: Repo, wts_inline: Wts, 
     assert shown(form, "form") == changed_line(3, "by two, on top")
 
 
+def test_what_nobody_can_go_on_from_is_kept_no_longer(repo: Repo, wts_inline: Wts) -> None:
+    """A branch that is gone for good lets its anchor go with the next landing; a closed session keeps it."""
+
+    def kept() -> set[str]:
+        return {name.split("/")[3] for name in refs(repo) if name.startswith("refs/wts/landed/")}
+
+    one, two = ready(repo, "auth-one", "one", "1\n"), ready(repo, "auth-two", "two", "2\n")
+    tips = {session.name: repo.tip(session.branch) for session in (one, two)}
+    land(wts_inline, "--strategy", "squash")
+    assert kept() == set(tips.values())
+    assert wts_inline("close", "auth-one", "--delete-branch").status == 0
+    worktree_of(two).git("switch", "--quiet", "--detach", "main")
+    repo.git("branch", "--quiet", "--delete", "--force", two.branch)
+    ready(repo, "auth-three", "three", "3\n")
+    land(wts_inline, "--strategy", "squash")
+    assert tips["auth-one"] in kept()
+    assert tips["auth-two"] not in kept()
+    assert len(kept()) == 2
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_sessions_that_land_again_and_again_never_conflict_with_themselves(
     repo: Repo, wts_inline: Wts, seed: int

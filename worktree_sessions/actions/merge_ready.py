@@ -6,6 +6,7 @@ where it stood. No session's branch or worktree is touched.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Sequence
@@ -60,6 +61,9 @@ def carry_out(
             heldback.remember_now(project, _rows(homes))
             return Landed(homes, None)
         done = operate.carry_out(project, functools.partial(_operation, project, homes))
+        if any(home.anchors for home in homes):
+            with contextlib.suppress(WtsError):  # another does so just now
+                anchors.let_go(project.git)
         return Landed(homes, done.id)
 
 

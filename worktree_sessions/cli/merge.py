@@ -79,7 +79,7 @@ def merge_ready_command(
     that of the feature's branch where it is checked out. wts undo takes it all back. Exit 4: somebody was held back by
     a conflict; 5: by a red test; 6: nothing was ready.
     """
-    from worktree_sessions.actions import mergeplan
+    from worktree_sessions.actions import mergeplan, operate
     from worktree_sessions.model.landing import Result, Strategy
     from worktree_sessions.views import merge_ready as views
     from worktree_sessions.views.prompt import confirm
@@ -102,6 +102,8 @@ def merge_ready_command(
         allows_flaky=allow_flaky,
     )
     project = app.project()
+    if not dry_run:
+        operate.settle(project)  # a killed one may have left branches where they will not stay
     plans = mergeplan.plan(project, wanted)
     screen = app.screen
     if dry_run:

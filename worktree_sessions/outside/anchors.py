@@ -15,9 +15,10 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from worktree_sessions.outside import merging
-from worktree_sessions.outside.git import Git, Oid, Ref
+from worktree_sessions.outside.git import Git, Oid, Question, Ref, ask_all
 
 ANCHORS = "refs/wts/landed/"
+HOLDERS = ("refs/heads", "refs/remotes", "refs/wts/closed", "refs/wts/snapshots")
 
 
 class Anchor(NamedTuple):
@@ -59,6 +60,16 @@ def dressed(git: Git, ours: Oid, theirs: Iterable[Oid], anchors: Sequence[Anchor
         known = _contained(git, [*(one.tip for one in anchors), *(one.commit for one in anchors)], tip)
         tips |= dict.fromkeys(one.tip for one in anchors if one.tip in known and one.commit not in known)
     return merging.stand_in(git, merging.tree_of(git, ours), [ours, *tips]) if tips else ours
+
+
+def let_go(git: Git) -> None:
+    """Let go of the anchors from which nobody can go on: no branch holds the tip, nor does what may come back."""
+    found = {name: oid for name, oid in git.refs(ANCHORS).items() if from_refs([name])}
+    words = ("for-each-ref", "--count=1", "--format=%(refname)")
+    tips = [from_refs([name])[0].tip for name in found]
+    held = ask_all([Question(git, (*words, f"--contains={tip}", *HOLDERS)) for tip in tips])
+    gone = [name for name, answer in zip(found, held, strict=True) if answer == b""]
+    git.update_refs("wts", *((name, None, found[name]) for name in gone))
 
 
 def _contained(git: Git, commits: Sequence[Oid], tip: Oid) -> set[Oid]:
