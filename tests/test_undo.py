@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import Wts
 from tests.support.moves import moved, tip_of
 from tests.support.repos import Repo
-from tests.support.sessions import a_session, closed, project_of, refs
+from tests.support.sessions import a_session, closed, picture, project_of, refs, worktree_of
 from worktree_sessions.actions import moving, operate, undoing
 from worktree_sessions.errors import NothingToDo, Refused
 from worktree_sessions.model.operation import Operation, Plan, RefMove, Step, from_journal, to_header
@@ -284,3 +284,45 @@ def test_undo_of_a_random_history_brings_every_ref_back(repo: Repo, seed: int) -
     assert branches(repo)["refs/heads/feature/a"] == commits[0]
     assert there.git("status", "--porcelain") == " M README.md"
     assert operate.unfinished(project) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_undo_after_any_midday_command_brings_every_branch_and_file_back(
+    repo: Repo, wts_inline: Wts, seed: int
+) -> None:
+    """Sessions work on, land by any strategy, sync, rebase; the feature follows its base: each undone, and redone."""
+    choose = random.Random(seed)
+    repo.commit("form", "".join(f"line {number}\n" for number in range(30)), "form")
+    sessions = [a_session(repo, f"auth-{name}") for name in ("one", "two", "three")]
+    trees = [repo, *map(worktree_of, sessions)]
+    repo.git("switch", "--quiet", "feature/auth")
+    strategies = [["merge-ready", "--strategy", name] for name in ("merge", "squash", "rebase")]
+    commands = [*strategies, ["sync"], ["sync", "--rebase"], ["sync", "--feature", "auth"]]
+    main = repo.worktree("elsewhere", "main")
+    moved_by = set()
+
+    def world() -> tuple[dict[str, str], list[object]]:
+        return branches(repo), [[tree.git("status", "--porcelain"), picture(tree.path)] for tree in trees]
+
+    for step in range(10):
+        for place in choose.sample([*map(worktree_of, sessions), main], 2):
+            lines = (place.path / "form").read_text().splitlines(keepends=True)
+            lines[choose.randrange(len(lines))] = f"step {step}\n"
+            place.commit("form", "".join(lines), f"step {step}")
+        repo.git("branch", "--quiet", "--force", "main", "elsewhere")
+        before, words = world(), choose.choice(commands)
+        done = wts_inline(*words, "--yes", "--json")
+        assert done.status in (0, 3, 4, 6), done.err or done.out
+        after = world()
+        operation = (done.json["data"] or {}).get("operation")
+        if operation is None:
+            assert after == before
+            continue
+        moved_by.add(" ".join(words))
+        assert wts_inline("undo", operation).status == 0
+        assert world() == before
+        if choose.random() < 0.8:
+            assert wts_inline("undo").status == 0
+            assert world() == after
+    assert len(moved_by) > 1
