@@ -33,12 +33,12 @@ def describe(git: Git, oids: Sequence[Oid]) -> list[Commit]:
 def _by_gitpython(git: Git, oids: Sequence[Oid]) -> list[Commit] | None:
     """None: this repository is one that GitPython can't read."""
     from git import Repo  # 85 ms and a child process
-    from git.exc import GitError
+    from git.exc import GitError, ODBError
 
     try:
         with Repo(git.directory, search_parent_directories=True) as repo:
             return [_copy(repo.commit(oid)) for oid in oids]
-    except (GitError, ValueError, OSError, AssertionError):
+    except (GitError, ODBError, ValueError, OSError, AssertionError):
         return None
 
 
