@@ -32,6 +32,13 @@ def codes(look: Look) -> list[str]:
     return [blocker.code for blocker in found.blockers]
 
 
+def test_a_conflict_is_no_reason_to_add_everything() -> None:
+    """That would take the markers for a resolution, also where other files are changed beside it."""
+    look = a_look(3, "auth-api", ahead=1, unmerged=1, changed=2, operation="merge", unfinished=())
+    assert [blocker.cure for blocker in verdict(look).blockers if "add -A" in str(blocker.cure)] == []
+    assert verdict(look).blockers[0].cure == "wts open 3"
+
+
 # -- the verdict -----------------------------------------------------------------------------------
 
 

@@ -123,6 +123,8 @@ def _files(look: Look) -> Iterator[Blocker]:
         yield Blocker("missing" if look.problem == MISSING else "unknown", look.problem or "unknown", cure)
         return
     commit = f"{_git(session)} add -A && {_git(session)} commit"
+    if status.unmerged:  # `add -A` would take the markers for a resolution
+        commit = f"wts open {session.number}"
     for code, says, paths in (
         ("conflicted", "in conflict", status.unmerged),
         ("changed", "changed", status.changed),
