@@ -269,7 +269,7 @@ def test_a_file_that_comes_into_being_during_the_move(
 
     def looking(*args: object) -> None:
         look(*args)  # type: ignore[arg-type]
-        if following._is_locked_by_us(args[0]):  # type: ignore[arg-type]
+        if following.is_locked_by_us(args[0]):  # type: ignore[arg-type]
             target.tree.write("new/deep/file", "mine\n")
 
     monkeypatch.setattr(following, "look", looking)
@@ -373,7 +373,7 @@ def test_head_switched_between_the_look_and_the_move(target: Target) -> None:
 def test_head_switched_during_the_move(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     """`git switch` finds the index locked; a `symbolic-ref` does not ask."""
     target.repo.branch("elsewhere", target.old)
-    move_files = following._move_files
+    move_files = following.move_files
 
     def moving_files(*args: object) -> None:
         move_files(*args)  # type: ignore[arg-type]
@@ -383,7 +383,7 @@ def test_head_switched_during_the_move(target: Target, monkeypatch: pytest.Monke
         assert switched.returncode != 0
         target.tree.git("symbolic-ref", "HEAD", "refs/heads/elsewhere")
 
-    monkeypatch.setattr(following, "_move_files", moving_files)
+    monkeypatch.setattr(following, "move_files", moving_files)
     with pytest.raises(Refused, match="switched"):
         target.move()
     assert tip_of(target.repo, BRANCH) == target.old

@@ -94,12 +94,35 @@ def changes(git: Git, old: Oid, new: Oid) -> list[Change]:
 # -- may it? ---------------------------------------------------------------------------------------
 
 
+class Hindrance(NamedTuple):
+    """What keeps a worktree's files from changing: a stable word, the paths, and what they are."""
+
+    code: str
+    paths: tuple[str, ...]
+    what: str
+
+    @property
+    def says(self) -> str:
+        return f"{listed(self.paths)} {'is' if len(self.paths) == 1 else 'are'} {self.what}"
+
+
 def look(place: Place, ref: Ref, todo: list[Change]) -> None:
     """Raise Refused, naming the file, when a worktree can't follow without touching what is not committed."""
-    _wait_for_index(place)
+    wait_for_index(place)
     operation = open_operation(place.admin)
     if operation is not None:
         raise refused_mid_operation(place.top, ref, operation)
+    if found := hindrance(place, todo):
+        raise Refused(
+            found.code,
+            f"{short(ref)} can't move: in {place.top}, {found.says}",
+            hint=f"commit, or move away; or git -C {quoted(place.top)} switch --detach, then again",
+            details=found.paths,
+        )
+
+
+def hindrance(place: Place, todo: list[Change]) -> Hindrance | None:
+    """Return what a change of these paths would cost: a file that is changed, untracked or ignored; None: nothing."""
     status = place.git.status()
     touched = {change.path for change in todo}
     filled = [
@@ -111,11 +134,12 @@ def look(place: Place, ref: Ref, todo: list[Change]) -> None:
         ("submodule", filled, "a submodule, whose files git would leave behind"),
     ):
         if paths:
-            raise _refused(code, place.top, ref, paths, what)
+            return Hindrance(code, tuple(sorted(paths)), what)
     if paths := _in_the_way(place.top, todo):
         out = place.git.run("check-ignore", "-z", "--stdin", stdin=_z(paths), ok=(0, 1))
         kind = "ignored" if set(paths) <= set(split_z(out)) else "untracked"
-        raise _refused("in-the-way", place.top, ref, paths, f"{kind}, and in the way of what comes")
+        return Hindrance("in-the-way", tuple(paths), f"{kind}, and in the way of what comes")
+    return None
 
 
 def refused_mid_operation(top: Path, ref: Ref, operation: str) -> Refused:
@@ -123,17 +147,6 @@ def refused_mid_operation(top: Path, ref: Ref, operation: str) -> Refused:
     cure = f"git -C {quoted(top)} {operation} " + ("reset" if operation == "bisect" else "--abort")
     says = f"{short(ref)} can't move: a {operation} of it is open in {top}"
     return Refused("open-operation", says, hint=f"finish it, or {cure}")
-
-
-def _refused(code: str, top: Path, ref: Ref, paths: Iterable[str], what: str) -> Refused:
-    named = sorted(paths)
-    verb = "is" if len(named) == 1 else "are"
-    return Refused(
-        code,
-        f"{short(ref)} can't move: in {top}, {listed(named)} {verb} {what}",
-        hint=f"commit, or move away; or git -C {quoted(top)} switch --detach, then again",
-        details=tuple(named),
-    )
 
 
 def _is_filled(place: Place, change: Change) -> bool:
@@ -177,12 +190,12 @@ def follow(
 
     `check` raises what refuses it, `move_ref` moves the ref: both are called while git can do nothing here.
     """
-    _lock(place)
+    lock(place)
     try:
         check()
         private = place.admin / f"{PRIVATE}{old}-{new}"
-        _copy(place.index, private)
-        _move_files(place, private, ref, old, new)
+        copy_index(place.index, private)
+        move_files(place, private, ref, old, new)
         if place.git.ask("symbolic-ref", "--quiet", "HEAD").out != os.fsencode(f"{ref}\n"):
             raise Refused(
                 "switched", f"{place.top} was switched away from {short(ref)} meanwhile", hint="again"
@@ -192,10 +205,10 @@ def follow(
     except (WtsError, OSError):
         settle(place, ref)
         raise
-    _unlock(place)
+    unlock(place)
 
 
-def _move_files(place: Place, private: Path, ref: Ref, old: Oid, new: Oid) -> None:
+def move_files(place: Place, private: Path, ref: Ref, old: Oid, new: Oid) -> None:
     words = ("read-tree", "-m", "-u", "--no-recurse-submodules", old, new)
     done = place.git.with_env(GIT_INDEX_FILE=str(private)).ask(*ALONE, *words)
     if done.status != 0:
@@ -208,27 +221,27 @@ def _move_files(place: Place, private: Path, ref: Ref, old: Oid, new: Oid) -> No
         )
 
 
-def _lock(place: Place) -> None:
+def lock(place: Place) -> None:
     """Keep git from changing the worktree's index and HEAD; a lock of ours is a dead wts's, for we hold the other."""
-    while not _is_locked_by_us(place):
+    while not is_locked_by_us(place):
         with contextlib.suppress(FileExistsError):
             os.symlink(OURS, place.lock)
             return
-        _wait_for_index(place)
+        wait_for_index(place)
 
 
-def _unlock(place: Place) -> None:
-    if _is_locked_by_us(place):
+def unlock(place: Place) -> None:
+    if is_locked_by_us(place):
         place.lock.unlink()
 
 
-def _is_locked_by_us(place: Place) -> bool:
+def is_locked_by_us(place: Place) -> bool:
     return place.lock.is_symlink() and os.readlink(place.lock) == OURS
 
 
-def _wait_for_index(place: Place) -> None:
+def wait_for_index(place: Place) -> None:
     deadline = time.monotonic() + PATIENCE
-    while os.path.lexists(place.lock) and not _is_locked_by_us(place):
+    while os.path.lexists(place.lock) and not is_locked_by_us(place):
         if time.monotonic() > deadline:
             who = ", ".join(f"{one.name} (pid {one.pid})" for one in processes.standing_in(place.top) or [])
             raise Refused(
@@ -248,19 +261,19 @@ def settle(place: Place, ref: Ref) -> None:
     Raises WtsError, and leaves the move open, while a git of the dead process goes on, or where the disk fails.
     """
     for private in _privates(place):
-        _outlive(place, private)
+        outlive(place, private)
         old, new = (Oid(part) for part in private.name.removeprefix(PRIVATE).split("-"))
         if place.git.refs(ref).get(ref) != new:
-            _put_back(place, private, old, new)
+            put_back(place, private, old, new)
         os.replace(private, place.index)
-    _unlock(place)
+    unlock(place)
 
 
 def _privates(place: Place) -> list[Path]:
     return [path for path in place.admin.glob(f"{PRIVATE}*") if path.suffix == ""]
 
 
-def _outlive(place: Place, private: Path) -> None:
+def outlive(place: Place, private: Path) -> None:
     """Wait until the git of a dead wts, which goes on without it, is done, or known to be dead too."""
     lock = private.with_name(f"{private.name}.lock")
     deadline = time.monotonic() + PATIENCE
@@ -275,15 +288,15 @@ def _outlive(place: Place, private: Path) -> None:
             time.sleep(0.05)
 
 
-def _put_back(place: Place, private: Path, old: Oid, new: Oid) -> None:
+def put_back(place: Place, private: Path, old: Oid, new: Oid) -> None:
     """Give the paths of a move the content of the worktree's own index, which is that of `old`, again."""
     git = place.git.with_env(GIT_INDEX_FILE=str(private))
     todo = {change.path: change for change in changes(git, old, new)}
-    _copy(place.index, private)
+    copy_index(place.index, private)
     differ = _differing(git, todo)
     came = [change.path for change in todo.values() if change.old.mode == ABSENT]
     there = [path for path in (*differ, *came) if path in _at_or_above(place.top, path)]
-    with _writer(git, old) as as_old, _writer(git, new) as as_new:
+    with writer(git, old) as as_old, writer(git, new) as as_new:
         theirs = {path for path in there if not _is_of_git(place.top / path, todo[path], as_old, as_new)}
     for path in there:
         if path not in theirs:
@@ -312,7 +325,7 @@ def _differing(git: Git, todo: Iterable[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _writer(git: Git, commit: Oid) -> Iterator[Written]:
+def writer(git: Git, commit: Oid) -> Iterator[Written]:
     """Give a function that returns what git writes to disk for a path of a commit, by that commit's attributes."""
     common = git.line("rev-parse", "--path-format=absolute", "--git-common-dir")
     with merging.attributes_of(git, commit) as there:
@@ -336,7 +349,7 @@ def _remove_empty_directories(top: Path, path: str) -> None:
                 (top / above).rmdir()
 
 
-def _copy(source: Path, target: Path) -> None:
+def copy_index(source: Path, target: Path) -> None:
     import shutil  # 4 ms
 
     shutil.copy2(source, target)

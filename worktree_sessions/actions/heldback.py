@@ -6,7 +6,6 @@ between the two loses neither.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterable
 from datetime import datetime, timezone
@@ -97,12 +96,7 @@ def remember_now(project: Project, rows: Iterable[Row]) -> None:
 
 def briefs(project: Project, session: Session) -> list[Path]:
     """Return the briefs that still wait for a start; they tell of an earlier time."""
-    found = []
-    for file in messages.kept(project, session):
-        with contextlib.suppress(OSError):  # it was given just now
-            if file.read_bytes().startswith(BRIEF.encode()):
-                found.append(file)
-    return found
+    return messages.beginning_with(project, session, BRIEF)
 
 
 def brief(row: Row) -> str:

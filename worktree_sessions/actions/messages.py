@@ -6,6 +6,7 @@ a crash between the two gives it twice, none loses it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -59,6 +60,17 @@ def add_kept(project: Project, session: Session, prompt: str | None) -> Prompt:
         parts.append(os.fsdecode(content))
         given.append(file)
     return Prompt(BETWEEN.join(parts) or None, tuple(given))
+
+
+def beginning_with(project: Project, session: Session, *beginnings: str) -> list[Path]:
+    """Return the files of the messages that wait and begin with one of these words."""
+    wanted = tuple(os.fsencode(words) for words in beginnings)
+    found = []
+    for file in kept(project, session):
+        with contextlib.suppress(OSError):  # it was given just now
+            if file.read_bytes().startswith(wanted):
+                found.append(file)
+    return found
 
 
 def forget(given: Iterable[Path]) -> None:

@@ -24,6 +24,7 @@ from worktree_sessions.outside.git import Git, GitError, Oid, Ref, Worktree, sho
 
 KIND = "move-branch"
 PINS = "refs/wts/ops/"
+KEEPS = "keeps"  # the argument of a step of any kind that names a commit to be pinned
 PINNED_OPERATIONS = 100  # the latest; what an older one moved from is left to git's reflogs
 
 
@@ -194,19 +195,32 @@ def _set_ref(project: Project, git: Git, args: Args, old: Oid | None, new: Oid |
 
 
 def pin(project: Project, operation: Operation) -> None:
-    """Keep both tips of every branch that an operation will move; those of the oldest operations are let go."""
-    if all(step.kind != KIND for step in operation.plan.steps):
+    """Keep both tips of every branch that an operation will move, and what else its steps name.
+
+    What the oldest operations have pinned is let go.
+    """
+    wanted = _worth_keeping(operation)
+    if not wanted:
         return
     pinned = project.git.refs(PINS)
     operations = sorted({name.removeprefix(PINS).partition("/")[0] for name in pinned})
     gone = set(operations[: max(0, len(operations) - PINNED_OPERATIONS + 1)])
-    kept: list[tuple[Ref, Oid | None, Oid | None]] = [
-        (Ref(f"{PINS}{operation.id}/{number}/{side}"), oid, None)
-        for number, move in enumerate(operation.plan.refs)
-        for side, oid in (("before", move.before), ("after", move.after))
-        if oid
-    ]
+    kept = [(Ref(f"{PINS}{operation.id}/{name}"), oid, None) for name, oid in wanted]
     dropped = [
         (name, None, oid) for name, oid in pinned.items() if name.removeprefix(PINS).partition("/")[0] in gone
     ]
     project.git.update_refs("wts", *kept, *dropped)
+
+
+def _worth_keeping(operation: Operation) -> list[tuple[str, Oid]]:
+    """Return the commits to be pinned, each with the end of its ref's name."""
+    steps = operation.plan.steps
+    moves = operation.plan.refs if any(step.kind == KIND for step in steps) else ()
+    tips = [
+        (f"{number}/{side}", oid)
+        for number, move in enumerate(moves)
+        for side, oid in (("before", move.before), ("after", move.after))
+        if oid
+    ]
+    named = [(number, step.args[KEEPS]) for number, step in enumerate(steps) if KEEPS in step.args]
+    return [*tips, *((f"{number}/{KEEPS}", Oid(oid)) for number, oid in named)]

@@ -57,10 +57,15 @@ def prompt_of(text: str) -> str:
     Raises UsageError when nothing is left, when it holds a NUL or is longer than a start can take.
     """
     check_prompt(text)
-    text = CONTROLS.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
+    text = without_controls(text).strip()
     if not text:
         raise UsageError("no-text", "there is nothing to send", hint="wts send TARGET 'the text'")
     return text.encode("utf-8", "replace").decode()
+
+
+def without_controls(text: str) -> str:
+    """Return a text with line ends as newlines, and without other control characters but the tab."""
+    return CONTROLS.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def send(project: Project, session: Session, text: str, *, ready: float = 20, confirm: float = 5) -> Sent:

@@ -206,12 +206,35 @@ class Layout(NamedTuple):
 
 def layout(git: Git, place: Place, ours: Oid, theirs: Oid) -> Layout | None:
     """Return how the conflicts of a merge look, None unless there are some, each of them of two contents."""
-    (done,) = processes.run_all([_standing_in(git, place).call((*MERGE_TREE, ours, theirs))])
+    merged, found = lay_out(git, place, ours, theirs)
+    return found if all(one.kind in CONTENTS for one in merged.conflicts) else None
+
+
+def lay_out(git: Git, place: Place, ours: str, theirs: str) -> tuple[Merged, Layout | None]:
+    """Return what comes of a merge, and how its conflicts look when it has some, whatever they are.
+
+    The conflict markers have the revisions as they are named here, as those of `git merge` do. What a name means by
+    then is for the caller to look at.
+    """
+    done = _standing_in(git, place).ask(*MERGE_TREE, ours, theirs)
     merged = parse_merged(done)
-    if merged.outcome is not Outcome.CONFLICT or any(one.kind not in CONTENTS for one in merged.conflicts):
-        return None
+    if merged.outcome is not Outcome.CONFLICT:
+        return merged, None
     fields = split_z(done.out)
-    return Layout(Oid(fields[0]), merged.files, tuple(fields[1 : fields.index("", 1)]))
+    return merged, Layout(Oid(fields[0]), merged.files, tuple(fields[1 : fields.index("", 1)]))
+
+
+def paths_of(stages: Sequence[str]) -> list[str]:
+    """Return the paths of stages, each once."""
+    return list(dict.fromkeys(stage.partition("\t")[2] for stage in stages))
+
+
+def put_stages(index: Git, stages: Sequence[str]) -> None:
+    """Put the sides of each conflict into an index, in place of what it has of these paths."""
+    zero = "0" * len(stages[0].split(" ")[1])
+    rows = [*(f"0 {zero}\t{path}" for path in paths_of(stages)), *stages]
+    words = ("-c", f"core.hooksPath={os.devnull}", "update-index", "-z", "--index-info")
+    index.run(*words, stdin=b"".join(os.fsencode(row) + b"\0" for row in rows))
 
 
 def _standing_in(git: Git, place: Place) -> Git:

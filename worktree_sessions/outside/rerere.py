@@ -7,7 +7,6 @@ in an index, its marked files in a directory, both in a repository of their own 
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -57,9 +56,7 @@ def _lay_out(git: Git, place: Place, layout: Layout, directory: Path) -> Git:
     )
     there = git.at(top, {**objects, "GIT_DIR": str(admin), "GIT_WORK_TREE": str(top)})
     there.run("read-tree", layout.tree)
-    stages = "".join(f"0 {'0' * len(layout.tree)}\t{path}\0" for path in layout.paths)
-    stages += "".join(f"{stage}\0" for stage in layout.stages)
-    there.run("update-index", "-z", "--index-info", stdin=os.fsencode(stages))
+    merging.put_stages(there, layout.stages)
     for path in layout.paths:
         shown = there.ask("cat-file", "blob", f"{layout.tree}:{path}")
         if shown.status == 0:
