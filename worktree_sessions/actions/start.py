@@ -92,8 +92,6 @@ def start(project: Project, session: Session, place: Place, prompt: str | None =
     """Do as `begin`; where Claude can't be started that is a warning, no failure: the session can be opened later."""
     try:
         return begin(project, session, place, prompt)
-    except Refused:
-        raise
     except WtsError as error:
         return Started(
             place=place, is_running=False, warnings=(f"Claude is not started: {_with_cure(error)}",)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from worktree_sessions.actions.project import Project
     from worktree_sessions.actions.start import Started
     from worktree_sessions.model.session import Session
+    from worktree_sessions.views.receipts import Receipt
 
 role_option = click.option("--role", type=click.Choice(ROLES), help="What kind of work: sets Claude's focus.")
 
@@ -50,7 +52,6 @@ def new_command(
     wts new user-auth frontend says it outright.
     """
     from worktree_sessions.actions import new, start
-    from worktree_sessions.views.receipts import receipt_text
     from worktree_sessions.views.sessions import made_facts, made_receipt
 
     project = app.project(start=place)
@@ -59,13 +60,39 @@ def new_command(
         app.answer_plan(f"wts new {' '.join(words)} would", new.plan_new(project, order).plan)
         return
     made = start.set_up(project, new.make(project, order))
+    answer_and_start(
+        app,
+        project,
+        made.session,
+        place,
+        data=lambda started: made_facts(project, made, started),
+        receipt=lambda started: made_receipt(made, started),
+    )
+
+
+def answer_and_start(
+    app: App,
+    project: Project,
+    session: Session,
+    place: str | None,
+    *,
+    data: Callable[[Started | None], Mapping[str, Any]],
+    receipt: Callable[[Started | None], Receipt],
+) -> None:
+    """Start Claude in a session where it was asked for, and answer; on this terminal the answer comes first.
+
+    With --json it is started nowhere unless the place was named.
+    """
+    from worktree_sessions.actions import start
+    from worktree_sessions.views.receipts import receipt_text
+
     where = start.Place.NONE if app.json and place is None else start.decide_place(project)
     if where is start.Place.TERMINAL and start.why_not(project) is None:
-        app.screen.answer(receipt_text(made_receipt(made, None), color=app.screen.colors_answer))
-        run_here(app, project, made.session, None)
+        app.screen.answer(receipt_text(receipt(None), color=app.screen.colors_answer))
+        run_here(app, project, session, None)
         return
-    started = start.start(project, made.session, where)
-    app.answer_receipt(lambda: made_facts(project, made, started), made_receipt(made, started))
+    started = start.start(project, session, where)
+    app.answer_receipt(lambda: data(started), receipt(started))
 
 
 def _read_prompt(text: str | None) -> str | None:
