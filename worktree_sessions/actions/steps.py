@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from worktree_sessions.actions import heldback, hooksteps, moving, precious, snapshot
+from worktree_sessions.actions import heldback, hooksteps, messages, moving, opening, precious, snapshot
 from worktree_sessions.actions.project import Project, registered
 from worktree_sessions.errors import WtsError
 from worktree_sessions.model.operation import Args, RefMove, Step
@@ -389,6 +389,29 @@ def _do_include_files(project: Project, args: Args) -> None:
         project.store.save(session._replace(included=included))
 
 
+def keep_message(session: Session, text: str, *, instead_of: tuple[str, ...], says: str) -> Step:
+    """Leave the session's Claude a message for its next start, in place of those that begin with some words."""
+    args = {"name": session.name, "id": session.id, "text": text, "instead_of": list(instead_of)}
+    return Step("keep-message", says, args)
+
+
+def _do_keep_message(project: Project, args: Args) -> None:
+    session = project.store.load(args["name"])
+    if session is None or session.id != args["id"]:
+        return
+    outdated = messages.beginning_with(project, session, *args["instead_of"])
+    waiting = messages.beginning_with(project, session, args["text"])
+    if not waiting:
+        messages.add(project, session, args["text"])
+    messages.forget(set(outdated) - set(waiting))
+
+
+def _undo_keep_message(project: Project, args: Args) -> None:
+    session = project.store.load(args["name"])
+    if session is not None and session.id == args["id"]:
+        messages.forget(messages.beginning_with(project, session, args["text"]))
+
+
 def retire_record(session: Session, says: str) -> Step:
     return Step("retire-record", says, {"name": session.name, "id": session.id})
 
@@ -462,6 +485,7 @@ KINDS: dict[str, Kind] = {
     "create-ref": Kind(_do_create_ref, _undo_create_ref),
     "delete-branch": Kind(_do_delete_branch, _leave),
     moving.KIND: Kind(moving.do, moving.undo),
+    opening.KIND: Kind(opening.do, opening.undo),
     heldback.KIND: Kind(heldback.do, heldback.undo),
     "pin-branch": Kind(_do_pin_branch, _leave),
     "add-worktree": Kind(_do_add_worktree, _undo_add_worktree),
@@ -473,6 +497,7 @@ KINDS: dict[str, Kind] = {
     "take-snapshot": Kind(_do_take_snapshot, _leave),
     "save-record": Kind(_do_save_record, _undo_save_record),
     "include-files": Kind(_do_include_files, _leave),
+    "keep-message": Kind(_do_keep_message, _undo_keep_message),
     "retire-record": Kind(_do_retire_record, _undo_retire_record),
     "revive-record": Kind(_do_revive_record, _undo_revive_record),
     "empty-trash": Kind(_do_empty_trash, _leave),

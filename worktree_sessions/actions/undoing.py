@@ -25,6 +25,7 @@ INVERSES = {
     "adopt": "wts close {}",
     "restore": "wts close {}",
     "close": "wts restore {}",
+    "resolve": 'git -C "$(wts path {})" merge --abort',
     "hooks-install": "wts hooks uninstall",
     "hooks-uninstall": "wts hooks install",
 }

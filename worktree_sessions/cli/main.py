@@ -41,6 +41,7 @@ PHASES: dict[str, dict[str, Entry]] = {
         "merge-ready": Entry("merge", "Bring the finished sessions home together."),
         "ready": Entry("verdicts", "Say that a session is ready to be merged."),
         "hold": Entry("verdicts", "Hold a session back, with a reason."),
+        "resolve": Entry("resolve", "Have a session's Claude settle its conflict."),
         "radar": Entry("radar", "Show who would conflict with whom."),
         "sync": Entry("sync", "Bring the moved parent into its sessions."),
         "undo": Entry("history", "Move the branches of an operation back."),
