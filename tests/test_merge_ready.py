@@ -113,7 +113,7 @@ def test_a_conflict_is_held_back_with_its_files_and_its_rival(repo: Repo, wts_in
     assert done.status == 4
     assert outcomes(done) == {"auth-one": "landed", "auth-two": "conflict", "auth-three": "landed"}
     row = row_of(done, "auth-two")
-    assert (row["files"], row["rival"], row["hint"]) == (["form"], "auth-one", f"wts open {two.number}")
+    assert (row["files"], row["rival"], row["hint"]) == (["form"], "auth-one", f"wts resolve {two.number}")
     assert row["reason"] == "conflicts with auth-one"
     assert tip_of(repo, TARGET) == done.json["data"]["features"][0]["after"]
     assert record_of(repo, two).held_back is not None
@@ -293,7 +293,7 @@ def test_a_dry_run_writes_nothing(repo: Repo, wts_inline: Wts) -> None:
         "  ✓  3 auth-three  1 commit, 1 file, Ada Tester",
         "  ✗  2 auth-two    conflicts with auth-one",
         "       form",
-        f"       hint: wts open {two.number}",
+        f"       hint: wts resolve {two.number}, when auth-one has landed",
         "  order: the oldest first",
         "  test: false",
     ]

@@ -54,12 +54,14 @@ class Words(NamedTuple):
 class Making:
     """How the chain is made. With `words`, by session, it is meant to land, signed where the user signs; else a draft.
 
-    With `reuses_resolutions` a conflict that git has seen resolved before (rerere) is resolved in the same way.
+    With `reuses_resolutions` a conflict that git has seen resolved before (rerere) is resolved in the same way. `cure`,
+    with its number behind it, is the command that gets a session out of a conflict.
     """
 
     strategy: Strategy = Strategy.MERGE
     words: Mapping[str, Words] | None = None
     reuses_resolutions: bool = False
+    cure: str = "wts resolve"
 
 
 class Unknown(WtsError):
@@ -209,7 +211,7 @@ class _Builder:
             files=merged.files,
             rival=rival,
             candidate=candidate,
-            cure=f"wts open {candidate.session.number}",
+            cure=f"{self._making.cure} {candidate.session.number}",
         )
 
 

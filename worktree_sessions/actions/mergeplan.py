@@ -171,7 +171,8 @@ def _plan_feature(
     out += tuple(strangers)
     absent = frozenset(row.session.name for row in out if row.code != "landed")
     strategy = order.strategy or Strategy(project.settings.merge_strategy)
-    making = Making(strategy=strategy, reuses_resolutions=order.reuses_resolutions)
+    cure = "wts open" if order.into else "wts resolve"  # which brings in the parent, and no other branch
+    making = Making(strategy=strategy, reuses_resolutions=order.reuses_resolutions, cure=cure)
     chain, is_by_age = landing.build_best(
         candidates,
         order.first,

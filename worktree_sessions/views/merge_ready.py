@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from worktree_sessions.actions.merge_ready import Landed
 from worktree_sessions.actions.mergeplan import FeaturePlan
@@ -43,7 +44,7 @@ def _plan_text(plan: FeaturePlan, *, color: bool) -> str:
     before = [row.session.name for row in plan.rows if row.code == "landed"]
     what = f"{count} of {counted(len(rows), 'session')} would come home to {where}"
     head = what if count else f"nothing comes home to {where}"
-    lines = [paint(clean(head), Ink.STRONG, color=color), *_rows(rows, color=color)]
+    lines = [paint(clean(head), Ink.STRONG, color=color), *_rows(map(_foretold, rows), color=color)]
     if before:
         lines.append(f"  landed before: {clean(listed(before))}")
     if count > 1:
@@ -54,6 +55,12 @@ def _plan_text(plan: FeaturePlan, *, color: bool) -> str:
     if count:
         lines.append(f"  test: {clean(plan.command or 'none (--test CMD)')}")
     return "\n".join(lines)
+
+
+def _foretold(row: Row) -> Row:
+    """Return a row whose cure is told for the time when it will help."""
+    waits = row.result is Result.CONFLICT and row.rival and row.cure
+    return replace(row, cure=f"{row.cure}, when {row.rival} has landed") if waits else row
 
 
 def plan_json(plans: Sequence[FeaturePlan]) -> dict[str, Json]:
@@ -113,7 +120,8 @@ def landed_json(landed: Landed) -> dict[str, Json]:
 # -- sessions --------------------------------------------------------------------------------------
 
 
-def _rows(rows: Sequence[Row], *, color: bool) -> list[str]:
+def _rows(some: Iterable[Row], *, color: bool) -> list[str]:
+    rows = list(some)
     name_width = max((len(row.session.name) for row in rows), default=0)
     lines: list[str] = []
     for row in rows:
