@@ -61,4 +61,4 @@ def docs(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """The budgets of docs/performance.md, measured here; `nox -s bench -- --write` renews the table."""
     session.install(".")
-    session.run("python", "benchmarks/bench.py", *session.posargs)
+    session.run("python", "-m", "benchmarks.bench", *session.posargs)

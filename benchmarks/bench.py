@@ -7,47 +7,24 @@ counts are ratios of medians; the spread says how far to trust them. Everything 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import math
 import os
 import platform
 import shutil
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator
 from typing import NamedTuple
 
+from benchmarks import page
+from benchmarks.world import ROOT, STATUS, Measured, Run, World, alternate, throw_away, timed
 from worktree_sessions.actions.watch import GLANCE_EVERY
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "performance.md"
-BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
-FILES = 300  # in the repository
 EVENTS = 10_000  # a session, where it has worked for days
 GLANCE_SHARE = 0.01  # of a core, while nothing happens
-
-Run = Callable[[], None]
-
-
-class Measured(NamedTuple):
-    """Seconds of one command, each run."""
-
-    seconds: list[float]
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.seconds)
-
-    @property
-    def spread(self) -> float:
-        """Half the distance between the quartiles, as a part of the median."""
-        first, _, third = statistics.quantiles(self.seconds, n=4)
-        return (third - first) / 2 / self.median
 
 
 class Row(NamedTuple):
@@ -73,57 +50,6 @@ class Row(NamedTuple):
         ]
 
 
-class World:
-    """A throw-away repository with a home of its own."""
-
-    def __init__(self, place: Path) -> None:
-        self.place = place
-        self.repo = place / "app"
-        self.env = {
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
-            "HOME": str(place),
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "LC_ALL": "C.UTF-8",
-            "PYTHONPYCACHEPREFIX": str(place / "pyc"),  # compiled once, as an installed package is
-        }
-        (place / ".gitconfig").write_text("[user]\nname = Bench\nemail = bench@example.org\n")
-        self.git(place, "init", "--quiet", "--initial-branch=main", str(self.repo))
-        for number in range(FILES):
-            file = self.repo / f"part{number % 10}" / f"file{number}.txt"
-            file.parent.mkdir(exist_ok=True)
-            file.write_text(f"line {number}\n" * 40)
-        self.git(self.repo, "add", ".")
-        self.git(self.repo, "commit", "--quiet", "-m", "start")
-
-    def run(self, *argv: str, cwd: Path | None = None, stdin: bytes = b"") -> None:
-        subprocess.run(
-            argv, cwd=cwd or self.repo, env=self.env, input=stdin, stdout=subprocess.DEVNULL, check=True
-        )
-
-    def answer(self, *argv: str) -> str:
-        return subprocess.run(
-            argv, cwd=self.repo, env=self.env, capture_output=True, text=True, check=True
-        ).stdout
-
-    def git(self, cwd: Path, *args: str) -> None:
-        self.run("git", *args, cwd=cwd)
-
-    def wts(self, *args: str, cwd: Path | None = None) -> None:
-        # run as an installed command is, by a script that imports the front door
-        self.run(sys.executable, "-c", FRONT_DOOR, *args, cwd=cwd)
-
-    def worktree(self, name: str) -> Path:
-        return self.place / "app.worktrees" / name
-
-    def session_dir(self, name: str) -> Path:
-        return self.repo / ".git" / "wts" / "sessions" / name
-
-    def python(self) -> None:
-        self.run(sys.executable, "-c", "pass")
-
-
-FRONT_DOOR = "import sys; from worktree_sessions.__main__ import main; sys.exit(main())"
-
 # Prints what each glance of `wts watch` takes, nothing having changed: seconds of processor time.
 GLANCES = """
 import sys, time
@@ -136,19 +62,6 @@ for _ in range(int(sys.argv[1])):
     watch.glance()
     print(time.process_time() - begun)
 """
-
-
-def alternate(runs: Sequence[Run], times: int) -> list[Measured]:
-    """Run all of them in turn, `times` times, after once for nothing."""
-    seconds: list[list[float]] = [[] for _ in runs]
-    for run in runs:
-        run()
-    for _ in range(times):
-        for index, run in enumerate(runs):
-            begun = time.perf_counter()
-            run()
-            seconds[index].append(time.perf_counter() - begun)
-    return [Measured(taken) for taken in seconds]
 
 
 def against_python(world: World, what: str, run: Run, factor: float, times: int) -> Row:
@@ -230,11 +143,7 @@ def measure_list(world: World, sessions: int, times: int, events: int = 0) -> Ro
     statuses: list[float] = []
 
     def one_by_one() -> None:
-        taken = []
-        for top in tops:
-            begun = time.perf_counter()
-            world.run("git", "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all", cwd=top)
-            taken.append(time.perf_counter() - begun)
+        taken = [timed(functools.partial(world.git, top, *STATUS)) for top in tops]
         statuses.append(sum(sorted(taken)[-share:]))
 
     took, bare, _ = alternate([lambda: world.wts("list"), world.python, one_by_one], times)
@@ -283,34 +192,7 @@ def measure_new(world: World, times: int) -> Row:
     )
 
 
-# -- the table -------------------------------------------------------------------------------------
-
 HEAD = ["what", "median ± spread", "against `python -c pass`", "budget", "kept"]
-
-
-def table(rows: Sequence[Row]) -> str:
-    lines = [HEAD, ["---"] * len(HEAD), *(row.cells() for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def where() -> str:
-    git = subprocess.run(["git", "version"], capture_output=True, text=True, check=True).stdout.strip()
-    cores = f"{os.cpu_count()} cores at load {os.getloadavg()[0]:.1f}"
-    return f"Python {platform.python_version()}, {git}, {platform.system()}, {cores}."
-
-
-def write(text: str) -> None:
-    """Put the table between the marks of the page."""
-    page = PAGE.read_text(encoding="utf-8")
-    before, rest = page.split(BEGIN)
-    after = rest.split(END)[1]
-    PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
-
-
-@contextmanager
-def throw_away() -> Iterator[World]:
-    with tempfile.TemporaryDirectory(prefix="wts-bench-") as place:
-        yield World(Path(place))
 
 
 def main() -> int:
@@ -324,9 +206,10 @@ def main() -> int:
         for row in measure(world, options.sessions, options.times):
             rows.append(row)
             print("  ".join(row.cells()), flush=True)
-    text = f"{table(rows)}\n\nMedians of {options.times} runs each. {where()}"
+    table = page.table(HEAD, (row.cells() for row in rows))
+    text = f"{table}\n\nMedians of {options.times} runs each. {page.where()}"
     if options.write:
-        write(text)
+        page.write("bench", text)
     return 0 if all(row.is_kept for row in rows) else 1
 
 

@@ -7,32 +7,20 @@ first scan (no cache), one after a file has changed, and one with nothing change
 from __future__ import annotations
 
 import argparse
-import statistics
-import sys
-import tempfile
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from benchmarks.bench import ROOT, World
-
-LINES = [f"line {number}\n" for number in range(60)]
+from benchmarks.world import ROOT, Run, World, edit, in_turn, throw_away
 
 
-def build(place: Path, files: int, sessions: int) -> tuple[World, list[Path]]:
-    """Return a repository of so many files with its sessions' worktrees."""
-    world = World(place)
+def build(world: World, files: int, sessions: int) -> list[Path]:
+    """Give a world so many files, and return the worktrees of its sessions."""
     world.env["PYTHONPATH"] = str(ROOT)
-    for number in range(files):
-        made = world.repo / f"pkg{number % 100}" / f"mod{number // 100}.txt"
-        made.parent.mkdir(exist_ok=True)
-        made.write_text("".join(LINES) + f"{number}\n")
-    world.git(world.repo, "add", ".")
-    world.git(world.repo, "commit", "--quiet", "-m", "files")
+    world.add_files(files)
     worktrees = []
     for number in range(sessions):
         world.wts("new", f"auth-part{number}", "--no-start")
-        worktree = place / "app.worktrees" / f"auth-part{number}"
+        worktree = world.worktree(f"auth-part{number}")
         for file, at in ((number, 5), (number + 1, 30), (200, 5 * number)):
             edit(worktree / f"pkg{file % 100}" / "mod0.txt", at, f"by {number}\n")
         if number % 2:
@@ -40,21 +28,7 @@ def build(place: Path, files: int, sessions: int) -> tuple[World, list[Path]]:
         (worktree / f"new{number}.txt").write_text("untracked\n")
         edit(worktree / "pkg50" / "mod1.txt", 2 * number, f"by {number}\n")
         worktrees.append(worktree)
-    return world, worktrees
-
-
-def edit(file: Path, at: int, line: str) -> None:
-    """Give a line of a file another text."""
-    lines = file.read_text().splitlines(keepends=True)
-    lines[at] = line
-    file.write_text("".join(lines))
-
-
-def timed(work: Callable[[], None]) -> float:
-    """Return the seconds that some work takes."""
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
+    return worktrees
 
 
 def main() -> None:
@@ -64,23 +38,29 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=10)
     parser.add_argument("--runs", type=int, default=7)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        world, worktrees = build(Path(place), given.files, given.sessions)
+    with throw_away() as world:
+        worktrees = build(world, given.files, given.sessions)
         cache = world.repo / ".git" / "wts" / "radar.json"
+        texts = iter(range(10_000))
 
-        rows: dict[str, list[float]] = {}
-        for number in range(given.runs + 1):  # in turn, so that a busy machine slows them all
+        def first() -> None:
             cache.unlink(missing_ok=True)
-            for what in ("list", "radar, the first", "radar, nothing changed", "radar, one file changed"):
-                if what.endswith("file changed"):
-                    edit(worktrees[0] / "pkg0" / "mod0.txt", 5, f"run {number}\n")
-                words = what.partition(",")[0]
-                rows.setdefault(what, []).append(timed(lambda words=words: world.wts(words)))  # type: ignore[misc]
-        medians = {what: statistics.median(seconds[1:]) for what, seconds in rows.items()}
-        sys.stdout.write(f"{given.sessions} sessions, {given.files} files\n")
-        for what, seconds in medians.items():
-            share = seconds / medians["list"]
-            sys.stdout.write(f"wts {what:26} {seconds * 1000:6.0f} ms  {share:.2f} x list\n")
+            world.wts("radar")
+
+        def one_changed() -> None:
+            edit(worktrees[0] / "pkg0" / "mod0.txt", 5, f"run {next(texts)}\n")
+            world.wts("radar")
+
+        runs: dict[str, Run] = {
+            "list": partial(world.wts, "list"),
+            "radar, the first": first,
+            "radar, nothing changed": partial(world.wts, "radar"),
+            "radar, one file changed": one_changed,
+        }
+        rows = in_turn(runs, given.runs)
+    print(f"{given.sessions} sessions, {given.files} files")
+    for what, took in rows.items():
+        print(f"wts {what:26} {took.median * 1000:6.0f} ms  {took.median / rows['list'].median:.2f} x list")
 
 
 if __name__ == "__main__":
