@@ -62,3 +62,10 @@ def bench(session: nox.Session) -> None:
     """The budgets of docs/performance.md, measured here; `nox -s bench -- --write` renews the table."""
     session.install(".")
     session.run("python", "-m", "benchmarks.bench", *session.posargs)
+
+
+@nox.session
+def midday(session: nox.Session) -> None:
+    """Midday's tables of docs/performance.md, beside plain git and a rival; `nox -s midday -- --write` renews them."""
+    session.install(".")
+    session.run("python", "-m", "benchmarks.midday", *session.posargs)

@@ -133,14 +133,15 @@ def timed(run: Run) -> float:
     return time.perf_counter() - begun
 
 
-def alternate(runs: Sequence[Run], times: int) -> list[Measured]:
-    """Run all of them in turn, `times` times, after once for nothing."""
-    for run in runs:
-        run()
+def alternate(runs: Sequence[Run], times: int, *, for_nothing: int = 1) -> list[Measured]:
+    """Run all of them in turn, `times` times, after so often `for_nothing`."""
+    for _ in range(for_nothing):
+        for run in runs:
+            run()
     rounds = [[timed(run) for run in runs] for _ in range(times)]
     return [Measured(list(seconds)) for seconds in zip(*rounds, strict=True)]
 
 
-def in_turn(runs: Mapping[str, Run], times: int) -> dict[str, Measured]:
+def in_turn(runs: Mapping[str, Run], times: int, *, for_nothing: int = 1) -> dict[str, Measured]:
     """Do the same with runs that have names."""
-    return dict(zip(runs, alternate(list(runs.values()), times), strict=True))
+    return dict(zip(runs, alternate(list(runs.values()), times, for_nothing=for_nothing), strict=True))
