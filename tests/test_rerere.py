@@ -77,3 +77,31 @@ def test_what_no_markers_can_show_stays_a_conflict(rivals: Repo) -> None:
 def test_without_recorded_resolutions_nothing_is_tried(repo: Repo) -> None:
     repo.commit("form", LINES, "form")
     assert resolved(repo, "main", "main") is None
+
+
+def test_a_file_that_can_be_run_still_can(rivals: Repo) -> None:
+    (rivals.path / "form").chmod(0o755)
+    rivals.git("commit", "--quiet", "--all", "--message", "main makes it run")
+    git = Git(rivals.path)
+    with merging.attributes_of(git, Oid(rivals.tip("main"))) as place:
+        tree = rerere.resolve(git, place, Oid(rivals.tip("main")), Oid(rivals.tip("side")))
+    assert rivals.git("ls-tree", str(tree), "form").split()[0] == "100755"
+
+
+def test_what_was_resolved_with_the_line_ends_of_its_attributes_is_used_again(repo: Repo) -> None:
+    repo.git("config", "rerere.enabled", "true")
+    repo.commit(".gitattributes", "form text eol=crlf\n", "attributes")
+    repo.commit("form", LINES, "form")
+    repo.branch("side")
+    repo.commit("form", LINES.replace("line 3\n", "by main\n"), "main")
+    repo.git("switch", "--quiet", "side")
+    repo.commit("form", LINES.replace("line 3\n", "by side\n"), "side")
+    repo.git("switch", "--quiet", "main")
+    with pytest.raises(AssertionError):
+        repo.git("merge", "--quiet", "side")
+    both = LINES.replace("line 3\n", "by both\n")
+    repo.write("form", both.replace("\n", "\r\n"))
+    repo.git("commit", "--quiet", "--all", "--no-edit")
+    repo.git("reset", "--quiet", "--hard", "HEAD^")
+
+    assert resolved(repo) == blob(repo, both)

@@ -7,6 +7,7 @@ in an index, its marked files in a directory, both in a repository of their own 
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -56,12 +57,9 @@ def _lay_out(git: Git, place: Place, layout: Layout, directory: Path) -> Git:
     )
     there = git.at(top, {**objects, "GIT_DIR": str(admin), "GIT_WORK_TREE": str(top)})
     there.run("read-tree", layout.tree)
+    paths = b"".join(os.fsencode(path) + b"\0" for path in layout.paths)
+    there.run("checkout-index", "-f", "-q", "-z", "--stdin", stdin=paths)  # with their modes and line ends
     merging.put_stages(there, layout.stages)
-    for path in layout.paths:
-        shown = there.ask("cat-file", "blob", f"{layout.tree}:{path}")
-        if shown.status == 0:
-            (top / path).parent.mkdir(parents=True, exist_ok=True)
-            (top / path).write_bytes(shown.out)
     (admin / "MERGE_RR").write_bytes(b"")
     return there
 
