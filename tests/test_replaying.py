@@ -187,3 +187,49 @@ def test_any_history_comes_out_as_git_rebase_makes_it(repo: Repo, seed: int) -> 
     assert (ours.head is None) == (theirs is None)
     if ours.head and theirs:
         assert told(repo, "main", ours.head) == told(repo, "main", theirs)
+
+
+def test_attributes_count_from_a_commit_on_that_stays_itself(forked: Repo) -> None:
+    """The next one stood beside it: it is copied by the attributes that came with it."""
+    side = on_side(forked)
+    side.commit("form", f"{LINES}by one\n", "one")
+    base, one = side.tip("HEAD^"), side.commit(".gitattributes", "form merge=union\n", "union")
+    side.git("reset", "--quiet", "--hard", base)
+    side.commit("form", f"{LINES}by two\n", "two")
+    two = side.tip("HEAD")
+
+    git = Git(forked.path)
+    copied = replay(
+        git, [Oid(forked.tip(f"{one}^")), Oid(one), Oid(two)], Oid(base), write=merging.commit_draft
+    )
+
+    assert copied.stopped is None
+    assert forked.git("show", f"{copied.head}:form") == f"{LINES}by one\nby two"
+
+
+@pytest.mark.parametrize(
+    ("author", "becomes"),
+    [
+        (b" <grace@example.org> 1700000000 +0100", "grace@example.org|grace@example.org|1700000000 +0100"),
+        (b"<> 1700000000 +0100", "unknown||1700000000 +0100"),
+        (b"... <g@example.org> 1700000000 +0100", "g@example.org|g@example.org|1700000000 +0100"),
+        (b"Grace <g@example.org>", "Grace|g@example.org|0 +0000"),
+    ],
+)
+def test_an_author_without_a_name_or_a_date_is_copied_all_the_same(
+    forked: Repo, author: bytes, becomes: str
+) -> None:
+    side = on_side(forked)
+    side.commit("own", "1\n", "own")
+    rows = f"tree {side.git('rev-parse', 'HEAD^{tree}')}\nparent {side.tip('HEAD^')}\n".encode()
+    rows += b"author " + author + b"\ncommitter Ada <ada@example.org> 1700000000 +0000\n\nown\n"
+    side.git(
+        "reset",
+        "--quiet",
+        side.git("hash-object", "-t", "commit", "-w", "--stdin", "--literally", stdin=rows),
+    )
+
+    head = replayed(forked, "main", "side").head
+
+    assert head is not None
+    assert forked.git("log", "-1", "--date=raw", "--format=%an|%ae|%ad", head) == becomes

@@ -40,6 +40,12 @@ MOVED_ASIDE = re.compile(
 CONTENTS = ("contents", "add/add")  # conflicts of two contents, which markers in the file can show
 MARKER = r"^(<{7,}|>{7,}) "
 
+# Old and imported commits have authors without a name or a date. git reads them, and writes none such.
+NO_NAME = (
+    "".join(map(chr, range(33))) + ".,:;<>\"\\'"
+)  # what git strips from a name, and refuses when all is gone
+EPOCH = "0 +0000"  # the date that git shows for none
+
 
 class Outcome(enum.StrEnum):
     """What comes of a merge."""
@@ -330,8 +336,9 @@ def _commit(
     words = ["-c", "i18n.commitEncoding=UTF-8", "commit-tree", *options]
     words += [word for parent in parents for word in ("-p", parent)]
     if author:
-        when = f"@{author.when}"
-        git = git.with_env(GIT_AUTHOR_NAME=author.name, GIT_AUTHOR_EMAIL=author.email, GIT_AUTHOR_DATE=when)
+        name = next(one for one in (author.name, author.email, "unknown") if one.strip(NO_NAME))
+        when = f"@{author.when or EPOCH}"
+        git = git.with_env(GIT_AUTHOR_NAME=name, GIT_AUTHOR_EMAIL=author.email, GIT_AUTHOR_DATE=when)
     return Oid(git.line(*words, "-F", "-", tree, stdin=os.fsencode(message)))
 
 

@@ -58,18 +58,19 @@ def replay(git: Git, commits: Sequence[Oid], onto: Oid, *, write: Write = mergin
     with ExitStack() as closing:
         place = closing.enter_context(merging.attributes_of(git, onto))
         for commit in read_commits(git, commits):
-            if commit.onto == head:
-                head, head_tree = commit.oid, commit.tree
-                continue
-            merged = _merge_on(git, place, head_tree, commit)
-            if merged.tree is None:
-                return Replayed(None, (commit, merged))
-            if merged.tree == head_tree and not _is_empty(git, commit):
-                continue
-            if _changes_attributes(git, head_tree, merged.tree):
-                place = closing.enter_context(merging.attributes_of(git, merged.tree))
-            head = write(git, merged.tree, [head], commit.message, commit.author)
-            head_tree = merged.tree
+            stays = commit.onto == head
+            tree = commit.tree
+            if not stays:
+                merged = _merge_on(git, place, head_tree, commit)
+                if merged.tree is None:
+                    return Replayed(None, (commit, merged))
+                if merged.tree == head_tree and not _is_empty(git, commit):
+                    continue
+                tree = merged.tree
+            if _changes_attributes(git, head_tree, tree):
+                place = closing.enter_context(merging.attributes_of(git, tree))
+            head = commit.oid if stays else write(git, tree, [head], commit.message, commit.author)
+            head_tree = tree
     return Replayed(head)
 
 
