@@ -90,6 +90,15 @@ def test_a_circle_is_named_without_who_only_waits_for_it() -> None:
         in_order(some)
     assert refused.value.code == "after-circle"
     assert refused.value.message in ("s1 comes after s2 comes after s1", "s2 comes after s1 comes after s2")
+    assert refused.value.hint in ("wts ready 1 --after-nobody", "wts ready 2 --after-nobody")
+
+
+def test_the_way_out_of_a_circle_is_with_who_was_told_to_wait() -> None:
+    for told, stands in ((1, 2), (2, 1)):
+        some = [candidate(told, after=(f"s{stands}",)), candidate(stands, stands_on=(f"s{told}",))]
+        with pytest.raises(UsageError) as refused:
+            in_order(some)
+        assert refused.value.hint == f"wts ready {told} --after-nobody"
 
 
 def test_why_a_session_stands_where_it_does() -> None:

@@ -129,7 +129,7 @@ def test_commits_that_can_not_be_copied_one_by_one_are_held_back_with_the_way_ou
     row = row_of(done, "auth-one")
     assert (row["code"], row["files"]) == ("not-copied", ["form"])
     assert "can't be copied by itself, though the whole merges" in row["reason"]
-    assert row["hint"] == "wts merge-ready --strategy merge, or squash"
+    assert row["hint"] == "wts merge-ready --strategy merge"
     assert outcomes(land(wts_inline, "--strategy", "squash")) == {"auth-one": "landed", "auth-two": "blocked"}
 
 

@@ -232,5 +232,5 @@ def _not_copied(candidate: Candidate, reason: str, files: tuple[str, ...]) -> Ro
         code="not-copied",
         files=files,
         candidate=candidate,
-        cure="wts merge-ready --strategy merge, or squash",
+        cure="wts merge-ready --strategy merge",
     )

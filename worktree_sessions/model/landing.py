@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -153,9 +154,10 @@ def _circle(left: Sequence[Candidate]) -> UsageError:
     while (name := next(one for one in after[path[-1]] if one in after)) not in path:
         path.append(name)
     circle = [*path[path.index(name) :], name]
-    number = next(one.session.number for one in left if one.session.name == name)
+    sessions = {one.session.name: one.session for one in left}
+    told = next(sessions[one] for one, other in itertools.pairwise(circle) if other in sessions[one].after)
     return UsageError(
-        "after-circle", f"{' comes after '.join(circle)}", hint=f"wts ready {number} --after TARGET"
+        "after-circle", f"{' comes after '.join(circle)}", hint=f"wts ready {told.number} --after-nobody"
     )
 
 
