@@ -806,3 +806,12 @@ def test_an_unreadable_branch_is_no_reason_to_guess(repo: Repo, wts_inline: Wts)
         merge_ready.carry_out(project, plans, Order())
     place.with_suffix(".gone").rename(place)
     assert repo.git("log", "--format=%s", f"main..{TARGET}") == ""
+
+
+@pytest.mark.parametrize("option", ["--only", "--skip", "--order"])
+def test_an_empty_list_of_sessions_is_not_all_of_them(repo: Repo, wts_inline: Wts, option: str) -> None:
+    ready(repo, "auth-one", "one", "1\n")
+    before = refs(repo)
+    for value in ("", ","):
+        assert wts_inline("merge-ready", "--yes", option, value).status == 2
+    assert refs(repo) == before

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def _numbers(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...]:
     words = [word for word in (value or "").replace(" ", "").split(",") if word]
-    if not all(word.isdecimal() for word in words):
+    if value is not None and not (words and all(word.isdecimal() for word in words)):
         raise click.BadParameter(f"{value!r} is no list of session numbers, such as 1,3")
     return tuple(map(int, words))
 
