@@ -660,6 +660,20 @@ def test_a_pre_merge_commit_hook_can_not_change_what_was_tested(repo: Repo, wts_
     assert refs(repo) == before
 
 
+def test_a_pre_merge_commit_hook_that_only_the_feature_has_is_heard(repo: Repo, wts_inline: Wts) -> None:
+    """A relative core.hooksPath means the worktree's own files; the main one is on another branch."""
+    session = a_session(repo, "auth-one")
+    tree = worktree_of(session)
+    tree.write("hooks/pre-merge-commit", "#!/bin/sh\nexit 1\n").chmod(0o755)
+    tree.git("add", "hooks")
+    tree.git("commit", "--quiet", "--message", "hooks")
+    repo.git("config", "core.hooksPath", "hooks")
+    before = refs(repo)
+    done = wts_inline("merge-ready", "--yes")
+    assert (done.status, "does not let the merge of auth-one pass" in done.err) == (3, True)
+    assert refs(repo) == before
+
+
 def signer(repo: Repo, tmp_path: Path, text: str) -> None:
     program = tmp_path / "signer"
     program.write_text(f"#!/bin/sh\n{text}\n")

@@ -203,7 +203,7 @@ def _landed(
         )
     keep([chain.head])
     _prove(project, one, chain, tested)
-    if premerge.has_its_say(project, one):
+    if premerge.has_its_say(project, one, chain):
         premerge.ask(project, one, chain, tell)
     kept = _anchors(project, chain, making)
     keep(kept.values())

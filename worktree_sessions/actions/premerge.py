@@ -22,15 +22,18 @@ from worktree_sessions.outside.git import Oid, at_top, has
 HOOK = "pre-merge-commit"
 
 
-def has_its_say(project: Project, one: FeaturePlan) -> bool:
+def has_its_say(project: Project, one: FeaturePlan, chain: Chain) -> bool:
     """Return whether there is such a hook, and merge commits that it is for."""
-    return one.making.strategy is Strategy.MERGE and _is_installed(project)
+    return one.making.strategy is Strategy.MERGE and _is_installed(project, chain.head)
 
 
-def _is_installed(project: Project) -> bool:
+def _is_installed(project: Project, commit: Oid) -> bool:
+    """Return whether git knows such a hook; a relative `core.hooksPath` means files of the branch itself."""
     git = at_top(project.main) if project.main else project.git
-    file = Path(git.directory, git.line("rev-parse", "--git-path", f"hooks/{HOOK}"))
-    if os.access(file, os.X_OK):
+    file = git.line("rev-parse", "--git-path", f"hooks/{HOOK}")
+    if os.access(Path(git.directory, file), os.X_OK):
+        return True
+    if not os.path.isabs(file) and git.ask("cat-file", "-e", f"{commit}:{file}").status == 0:
         return True
     return has("config-hooks") and git.ask("hook", "list", HOOK).status == 0
 
