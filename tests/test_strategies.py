@@ -87,6 +87,36 @@ def test_squash_is_one_commit_a_session_by_who_wrote_most_with_the_others_named(
     assert repo.tip(session.branch) == tip
 
 
+def test_what_a_session_stands_on_is_no_word_of_its_squash(
+    repo: Repo, wts_inline: Wts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    low, up = a_session(repo, "auth-low"), a_session(repo, "auth-up")
+    worktree_of(low).commit("low", "1\n", "low, first")
+    worktree_of(low).commit("low", "2\n", "low, second")
+    worktree_of(up).git("merge", "--quiet", low.branch)
+    monkeypatch.setenv("GIT_AUTHOR_NAME", "Grace")
+    monkeypatch.setenv("GIT_AUTHOR_EMAIL", "grace@example.org")
+    worktree_of(up).commit("up", "1\n", "up\r\n\r\nCo-authored-by: Alan <alan@example.org>\r\n")
+    monkeypatch.delenv("GIT_AUTHOR_NAME")
+    monkeypatch.delenv("GIT_AUTHOR_EMAIL")
+
+    land(wts_inline, "--strategy", "squash")
+
+    assert repo.git("log", "-1", "--format=%an", TARGET) == "Grace"
+    said = repo.git("log", "-1", "--format=%B", TARGET).strip().splitlines()
+    assert [line for line in said if line.startswith(("* ", "Co-authored-by"))] == [
+        "* up",
+        "Co-authored-by: Alan <alan@example.org>",
+    ]
+
+
+def test_two_sessions_at_one_commit_both_land(repo: Repo, wts_inline: Wts) -> None:
+    one, two = ready(repo, "auth-one", "one", "1\n"), a_session(repo, "auth-two")
+    worktree_of(two).git("merge", "--quiet", one.branch)
+    done = land(wts_inline, "--strategy", "squash")
+    assert outcomes(done) == {"auth-one": "landed", "auth-two": "landed"}
+
+
 # -- rebase ----------------------------------------------------------------------------------------
 
 

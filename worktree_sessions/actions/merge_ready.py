@@ -211,10 +211,19 @@ def _landed(
 
 
 def _words(project: Project, one: FeaturePlan, draft: Chain) -> dict[str, forecast.Words]:
-    """Return what each commit says; copies say what was copied."""
+    """Return what each commit says; copies say what was copied.
+
+    What another brought before it, whose commits it contains, is no word of its own.
+    """
     if one.making.strategy is Strategy.REBASE:
         return {}
-    return {candidate.session.name: words_of(project, one, candidate) for candidate in of(draft)}
+    words: dict[str, forecast.Words] = {}
+    brought: set[Oid] = set()
+    for candidate in of(draft):
+        own = tuple(oid for oid in candidate.commits if oid not in brought) or candidate.commits
+        words[candidate.session.name] = words_of(project, one, candidate._replace(commits=own))
+        brought.update(own)
+    return words
 
 
 def _prove(project: Project, one: FeaturePlan, chain: Chain, tested: Oid | None) -> None:

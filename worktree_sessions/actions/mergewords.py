@@ -18,7 +18,7 @@ from worktree_sessions.outside.replaying import Commit, read_commits
 from worktree_sessions.outside.sequences import one_line
 
 LONGEST_GOAL = 60  # characters of the goal in a commit's first line
-CO_AUTHOR = re.compile(r"^co-authored-by:[ \t]*(\S.*<[^<>\n]*>)[ \t]*$", re.IGNORECASE | re.MULTILINE)
+CO_AUTHOR = re.compile(r"^co-authored-by:[ \t]*(\S.*<[^<>\n]*>)[ \t\r]*$", re.IGNORECASE | re.MULTILINE)
 
 
 def words_of(project: Project, one: FeaturePlan, candidate: Candidate) -> Words:
