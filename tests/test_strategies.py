@@ -376,6 +376,14 @@ def test_into_another_branch_the_parent_stays_and_readiness_is_measured_there(
     assert outcomes(land(wts_inline, "auth")) == {"auth-one": "landed"}
 
 
+def test_what_is_in_the_default_branch_can_still_come_into_another(repo: Repo, wts_inline: Wts) -> None:
+    one = ready(repo, "auth-one", "one", "1\n")
+    repo.branch("release/old", "main")
+    land(wts_inline)
+    repo.git("merge", "--quiet", "--no-ff", "--no-edit", TARGET)
+    assert outcomes(land(wts_inline, "--into", "release/old")) == {one.name: "landed"}
+
+
 def test_into_is_tested_too(repo: Repo, wts_inline: Wts, tmp_path: Path) -> None:
     ready(repo, "auth-one", "one", "1\n")
     repo.branch("release/next", "main")

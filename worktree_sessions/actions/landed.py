@@ -53,6 +53,13 @@ class Landed(enum.StrEnum):
         return self in (Landed.MERGED, Landed.SQUASHED, Landed.REBASED, Landed.PICKED)
 
 
+class Homes(enum.Enum):
+    """Where a session is looked for: in its parent, here and on remotes, or in the default branch, too."""
+
+    PARENT = enum.auto()
+    ALL = enum.auto()
+
+
 class Landing(NamedTuple):
     """How a session landed, and in which branch it was found."""
 
@@ -84,10 +91,12 @@ def find_landing(project: Project, session: Session) -> Landing:
     return found
 
 
-def find_landings(project: Project, sessions: Sequence[Session]) -> list[Landing | WtsError]:
+def find_landings(
+    project: Project, sessions: Sequence[Session], *, among: Homes = Homes.ALL
+) -> list[Landing | WtsError]:
     """Return of each session how it landed, or why that can't be told; what is plain is asked of git at once."""
     branches = Branches(project)
-    default = branches.default() if sessions else None
+    default = branches.default() if sessions and among is Homes.ALL else None
     tips = [branches.local.get(full(session.branch)) for session in sessions]
     homes = [list(_homes(branches, default, session)) for session in sessions]
     asked = [(tip, oid) for tip, some in zip(tips, homes, strict=True) if tip for _, oid in some]

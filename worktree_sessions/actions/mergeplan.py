@@ -13,6 +13,7 @@ from datetime import datetime
 from worktree_sessions.actions import forecast, readiness
 from worktree_sessions.actions.forecast import Chain, Link, Making
 from worktree_sessions.actions.gate import test_command
+from worktree_sessions.actions.landed import Homes
 from worktree_sessions.actions.listing import list_sessions, look_at
 from worktree_sessions.actions.project import Project
 from worktree_sessions.errors import NothingToDo, UsageError, WtsError
@@ -221,7 +222,9 @@ def _sorted_out(
 ) -> dict[str, Row | None]:
     """Return by name why a session stays out of it before any merge is tried, None when it does not."""
     rows = {look.session.name: _row_of_left_out(look.session, base, order) for look in looks}
-    asked = readiness.readiness(project, [look for look in looks if rows[look.session.name] is None])
+    homes = Homes.PARENT if order.into else Homes.ALL
+    wanted = [look for look in looks if rows[look.session.name] is None]
+    asked = readiness.readiness(project, wanted, landed_among=homes)
     return rows | {
         look.session.name: _row_of_blocked(look.session, asked[look.session.name])
         for look in looks

@@ -16,7 +16,7 @@ from worktree_sessions.outside import locks
 from worktree_sessions.outside.git import Oid, full
 
 if TYPE_CHECKING:
-    from worktree_sessions.actions.landed import Landing
+    from worktree_sessions.actions.landed import Homes, Landing
 
 
 def closely(project: Project, look: Look) -> Readiness:
@@ -24,11 +24,13 @@ def closely(project: Project, look: Look) -> Readiness:
     return readiness(project, [look])[look.session.name]
 
 
-def readiness(project: Project, looks: Sequence[Look]) -> dict[str, Readiness]:
+def readiness(
+    project: Project, looks: Sequence[Look], *, landed_among: Homes | None = None
+) -> dict[str, Readiness]:
     """Return by name who may be merged now.
 
     It looks closer than `wts list` at who seems ready: for changes that git was told not to see, and for content that
-    came home in other commits. A probe that fails is a blocker.
+    came home in other commits, anywhere or among the homes given. A probe that fails is a blocker.
     """
     found = {look.session.name: verdict(look) for look in looks}
     seems = [
@@ -37,7 +39,8 @@ def readiness(project: Project, looks: Sequence[Look]) -> dict[str, Readiness]:
         if all(blocker.code == "landed" for blocker in found[look.session.name].blockers)
     ]
     hidden_ones = _hidden(project, seems)
-    landed_ones = _landed(project, [session for session in seems if session.name not in hidden_ones])
+    rest = [session for session in seems if session.name not in hidden_ones]
+    landed_ones = _landed(project, rest, landed_among)
     return {
         name: one._replace(blockers=(blocker,)) if (blocker := (hidden_ones | landed_ones).get(name)) else one
         for name, one in found.items()
@@ -62,12 +65,12 @@ def _not_looked_at(error: WtsError) -> Blocker:
     return Blocker("unknown", f"it could not be looked at: {error}", "wts doctor")
 
 
-def _landed(project: Project, sessions: Sequence[Session]) -> dict[str, Blocker]:
+def _landed(project: Project, sessions: Sequence[Session], among: Homes | None) -> dict[str, Blocker]:
     """Return by name the sessions that came home already, never had anything to bring, or were taken back there."""
-    from worktree_sessions.actions.landed import find_landings
+    from worktree_sessions.actions.landed import Homes, find_landings
 
     try:
-        landings = find_landings(project, sessions)
+        landings = find_landings(project, sessions, among=among or Homes.ALL)
     except WtsError as error:
         return {session.name: _not_looked_at(error) for session in sessions}
     blockers = {
