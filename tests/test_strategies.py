@@ -256,6 +256,60 @@ def test_one_that_stands_on_another_lands_after_it(form: Repo, wts_inline: Wts, 
     assert shown(form, "form") == changed_line(3, "by two, on top")
 
 
+def a_stack(repo: Repo, on_top: str) -> tuple[Session, Session]:
+    """A session that works on, and one on top of its first commit, which is ready."""
+    low, up = a_session(repo, "auth-low"), a_session(repo, "auth-up")
+    worktree_of(low).commit("form", changed_line(3, "low"), "low")
+    worktree_of(up).git("merge", "--quiet", low.branch)
+    worktree_of(up).commit("form", on_top, "up")
+    goes_on(repo)
+    worktree_of(low).write("form", changed_line(3, "low works on"))
+    return low, up
+
+
+@pytest.mark.parametrize("strategy", OTHERS)
+def test_a_session_whose_first_commits_another_brought_goes_on(
+    form: Repo, wts_inline: Wts, strategy: str
+) -> None:
+    low, _ = a_stack(form, changed_line(3, "low").replace("line 7", "up"))
+    assert outcomes(land(wts_inline, "--strategy", strategy)) == {"auth-low": "blocked", "auth-up": "landed"}
+    worktree_of(low).git("commit", "--quiet", "--all", "--message", "low goes on")
+
+    land(wts_inline, "--strategy", strategy)
+
+    assert shown(form, "form") == changed_line(3, "low works on").replace("line 7", "up")
+    assert form.git("rev-list", "--count", f"main..{TARGET}") == ("3" if strategy == "squash" else "4")
+
+
+@pytest.mark.parametrize("strategy", OTHERS)
+def test_all_of_whose_commits_another_brought_has_landed(form: Repo, wts_inline: Wts, strategy: str) -> None:
+    low, _ = a_stack(form, changed_line(3, "up"))
+    land(wts_inline, "--strategy", strategy)
+    worktree_of(low).git("checkout", "--quiet", "form")
+
+    for way in ("merge", *OTHERS):
+        done = wts_inline("merge-ready", "--yes", "--json", "--strategy", way)
+        assert (done.status, row_of(done, "auth-low")["code"]) == (6, "landed")
+
+
+@pytest.mark.parametrize("strategy", ["merge", *OTHERS])
+def test_who_share_commits_that_were_nowhere_land_together(
+    form: Repo, wts_inline: Wts, strategy: str
+) -> None:
+    form.git("switch", "--quiet", "--create", "library")
+    form.commit("form", changed_line(3, "library"), "library")
+    form.git("switch", "--quiet", "main")
+    one, two = a_session(form, "auth-one"), a_session(form, "auth-two")
+    for session in (one, two):
+        worktree_of(session).git("merge", "--quiet", "library")
+    worktree_of(one).commit("form", changed_line(3, "one"), "one")
+    worktree_of(two).commit("two", "1\n", "two")
+    goes_on(form)
+
+    assert outcomes(land(wts_inline, "--strategy", strategy)) == {"auth-one": "landed", "auth-two": "landed"}
+    assert shown(form, "form") == changed_line(3, "one")
+
+
 @pytest.mark.parametrize("strategy", OTHERS)
 def test_what_landed_so_is_told_as_landed_until_it_is_undone(
     form: Repo, wts_inline: Wts, strategy: str

@@ -152,15 +152,16 @@ class _Builder:
 
     def _dressed(self, candidate: Candidate, head: Oid) -> Oid:
         """Return a commit of the chain as one that holds what landed in it by other commits than its own."""
-        landed = () if self._making.strategy is Strategy.MERGE else self._just_landed(candidate, head)
+        landed = () if self._making.strategy is Strategy.MERGE else self._just_landed(head)
         known = (*self._anchors, *landed)
         return anchors.dressed(self._git, head, [candidate.tip], known) if known else head
 
-    def _just_landed(self, candidate: Candidate, head: Oid) -> Iterator[Anchor]:
-        """Yield those below a commit of the chain on which the candidate stands."""
+    def _just_landed(self, head: Oid) -> Iterator[Anchor]:
+        """Yield what is in a commit of the chain that is not in its base."""
+        if head == self._base:
+            return
         for link in self.links:
-            if link.candidate.session.name in candidate.stands_on:
-                yield Anchor(link.candidate.tip, link.commit)
+            yield Anchor(link.candidate.tip, link.commit)
             if link.commit == head:
                 return
 

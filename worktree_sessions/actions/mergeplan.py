@@ -168,8 +168,8 @@ def _plan_feature(
     out = tuple(row for row in sorted_out.values() if row is not None)
     if base is None:
         return FeaturePlan(feature=feature, target=target, chain=None, rows=out)
-    candidates, strangers = _candidates(project, git, base, looks, sorted_out)
-    out += tuple(strangers)
+    candidates, others = _candidates(project, git, base, looks, sorted_out)
+    out += tuple(others)
     absent = frozenset(row.session.name for row in out if row.code != "landed")
     strategy = order.strategy or Strategy(project.settings.merge_strategy)
     cure = "wts open" if order.into else "wts resolve"  # which brings in the parent, and no other branch
@@ -256,13 +256,20 @@ def _row_of_stranger(session: Session) -> Row:
     return Row(session=session, result=Result.BLOCKED, reason=reason, code="no-base", cure=cure)
 
 
+def _row_of_brought(session: Session) -> Row:
+    """Another contains its tip, and landed as other commits than its own."""
+    reason = f"another has brought it to {session.parent}"
+    cure = f"wts close {quoted(session.name)}"
+    return Row(session=session, result=Result.BLOCKED, reason=reason, code="landed", cure=cure)
+
+
 # -- what they bring -------------------------------------------------------------------------------
 
 
 def _candidates(
     project: Project, git: Git, base: Oid, looks: Sequence[Look], left_out: Mapping[str, Row | None]
 ) -> tuple[list[Candidate], list[Row]]:
-    """Return the sessions that may come home, with what each brings and whose tips are in it; and the strangers.
+    """Return the sessions that may come home, with what each brings and whose tips are in it; and who has nothing to.
 
     Nobody brings another home whom a human has held back or left out.
     """
@@ -274,8 +281,12 @@ def _candidates(
             tips[look.session.name] = look.status.head
     sessions = [look.session for look in looks if left_out[look.session.name] is None]
     found = _brought(git, base, [tips[session.name] for session in sessions])
-    strangers = [_row_of_stranger(one) for one, brings in zip(sessions, found, strict=True) if brings is None]
-    known = {one.name: brings for one, brings in zip(sessions, found, strict=True) if brings is not None}
+    rows = [
+        _row_of_stranger(one) if brings is None else _row_of_brought(one)
+        for one, brings in zip(sessions, found, strict=True)
+        if brings is None or not brings[0]
+    ]
+    known = {one.name: brings for one, brings in zip(sessions, found, strict=True) if brings and brings[0]}
     authors = _authors(project, [oid for commits, _ in known.values() for oid in commits])
     candidates = []
     for session in sessions:
@@ -295,7 +306,7 @@ def _candidates(
                 stands_on=tuple(name for name, other in tips.items() if other in below),
             )
         )
-    return candidates, strangers
+    return candidates, rows
 
 
 def _waits_since(session: Session) -> float:

@@ -53,12 +53,16 @@ def holding(git: Git, target: Oid) -> list[Anchor]:
 def dressed(git: Git, ours: Oid, theirs: Iterable[Oid], anchors: Sequence[Anchor]) -> Oid:
     """Return what `theirs` are to be merged into: `ours`, or a stand-in that also holds the tips that landed in it.
 
-    It has the same files. `anchors` are those that hold in `ours`; one of `theirs` that knows both sides needs none.
+    It has the same files. `anchors` are those that hold in `ours`. They matter where one of `theirs` has commits of a
+    tip, all or some; one that knows how they landed needs none.
     """
     tips: dict[Oid, None] = {}
     for tip in theirs if anchors else ():
-        known = _contained(git, [*(one.tip for one in anchors), *(one.commit for one in anchors)], tip)
-        tips |= dict.fromkeys(one.tip for one in anchors if one.tip in known and one.commit not in known)
+        known = _contained(git, [one.commit for one in anchors], tip)
+        there = [ours, *(one.tip for one in anchors if one.commit in known)]
+        more = [one.tip for one in anchors if one.commit not in known]
+        if more and _bases(git, tip, there) != _bases(git, tip, [*there, *more]):
+            tips |= dict.fromkeys(more)
     return merging.stand_in(git, merging.tree_of(git, ours), [ours, *tips]) if tips else ours
 
 
@@ -70,6 +74,11 @@ def let_go(git: Git) -> None:
     held = ask_all([Question(git, (*words, f"--contains={tip}", *HOLDERS)) for tip in tips])
     gone = [name for name, answer in zip(found, held, strict=True) if answer == b""]
     git.update_refs("wts", *((name, None, found[name]) for name in gone))
+
+
+def _bases(git: Git, tip: Oid, others: Sequence[Oid]) -> set[str]:
+    """Return the best common ancestors of a tip and a merge of the others, if there were one."""
+    return set(git.run("merge-base", "--all", tip, *others, ok=(0, 1)).decode().split())
 
 
 def _contained(git: Git, commits: Sequence[Oid], tip: Oid) -> set[Oid]:
