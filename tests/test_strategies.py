@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -574,3 +575,30 @@ def test_an_undo_takes_back_who_was_held_back_and_who_came_home(form: Repo, wts_
     assert wts_inline("undo").status == 0  # the undo itself
     assert record_of(form, one).came_home
     assert record_of(form, two).held_back
+
+
+# -- what came on top --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strategy", ["merge", *OTHERS])
+def test_where_undo_is_too_late_its_hint_takes_all_sessions_back(
+    form: Repo, wts_inline: Wts, strategy: str
+) -> None:
+    for name in ("one", "two"):
+        ready(form, f"auth-{name}", name, "1\n")
+    goes_on(form)
+    land(wts_inline, "--strategy", strategy)
+    form.git("switch", "--quiet", TARGET)
+    form.commit("later", "1\n", "on top")
+
+    refused = wts_inline("undo", "--json")
+
+    assert refused.status == 3
+    hint = refused.json["errors"][0]["hint"]
+    subprocess.run(
+        ["sh", "-c", hint.partition(": ")[2].replace("revert", "revert --no-edit", 1)],
+        cwd=form.path,
+        check=True,
+        capture_output=True,
+    )
+    assert form.git("ls-files").split() == ["README.md", "elsewhere", "form", "later"]

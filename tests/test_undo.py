@@ -81,7 +81,7 @@ def test_a_branch_that_moved_since_is_named_and_nothing_moves(repo: Repo, wts_in
     assert refused.status == 3
     assert "feature/b moved on" in refused.err
     assert "feature/a" not in refused.err
-    assert f"git revert -m 1 {two[:10]}" in refused.err
+    assert f"git revert $(git rev-list --first-parent {one[:10]}..{two[:10]})" in refused.err
     assert branches(repo) == before
 
 

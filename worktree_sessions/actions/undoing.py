@@ -173,7 +173,7 @@ def _refuse_moved(project: Project, entries: list[Entry], entry: Entry) -> None:
         for one in entries[: entries.index(entry)]
         if one.moves_branches and any(move._replace(before=None) == ends for move in one.operation.plan.refs)
     ]
-    cure = f"wts undo {later[0].id}, then again" if later else _revert(first)
+    cure = f"wts undo {later[0].id}, then again" if later else _revert(project, first)
     raise Refused(
         "moved",
         f"{', '.join(short(move.ref) for move in away)} moved on since {entry.operation.id}; nothing was changed",
@@ -182,11 +182,14 @@ def _refuse_moved(project: Project, entries: list[Entry], entry: Entry) -> None:
     )
 
 
-def _revert(move: RefMove) -> str:
+def _revert(project: Project, move: RefMove) -> str:
+    """Return how all that a move brought is taken back by commits on top: merges, or what landed without one."""
     branch = quoted(short(move.ref))
     if move.before is None or move.after is None:
         return f"git log -g {branch}"
-    return f"on {branch}: git revert -m 1 {move.after[:10]} (to merge it again later, revert the revert)"
+    side = " -m 1" if project.git.resolve(f"{move.after}^2") else ""
+    brought = f"$(git rev-list --first-parent {move.before[:10]}..{move.after[:10]})"
+    return f"on {branch} (to merge it again later, revert the revert): git revert{side} {brought}"
 
 
 def _back(project: Project, move: RefMove) -> Step:
