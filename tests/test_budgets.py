@@ -150,7 +150,7 @@ def test_a_session_that_has_moved_costs_the_list_one_more_and_one_that_may_be_re
     assert git_calls("list") == moved + Counter({"log": 1, "status": 1, "rev-list": 1}), "one for both"
 
 
-def test_a_plan_costs_ten_git_processes_a_session(repo: Repo, git_calls: GitCalls) -> None:
+def test_a_plan_costs_thirteen_git_processes_a_session(repo: Repo, git_calls: GitCalls) -> None:
     """Where the feature has moved elsewhere, each is looked for there: five more."""
     for number in range(2):
         worktree_of(a_session(repo, f"auth-part{number}")).commit(f"file{number}", "1\n", "work")
@@ -158,8 +158,8 @@ def test_a_plan_costs_ten_git_processes_a_session(repo: Repo, git_calls: GitCall
     for number in range(2, 6):
         worktree_of(a_session(repo, f"auth-part{number}")).commit(f"file{number}", "1\n", "work")
     many = git_calls("merge-ready", "--dry-run")
-    assert (many - few).total() == 4 * 10
-    assert few.total() <= 20 + 2 * 10
+    assert (many - few).total() == 4 * 13
+    assert few.total() <= 22 + 2 * 13
     repo.git("switch", "--quiet", "feature/auth")
     repo.commit("elsewhere", "1\n", "elsewhere")
     moved = git_calls("merge-ready", "--dry-run")

@@ -8,7 +8,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from worktree_sessions.errors import UsageError
@@ -129,6 +129,10 @@ def conflicts_among(most: int) -> st.SearchStrategy[Conflicts]:
     return st.frozensets(st.frozensets(numbers, min_size=1, max_size=2), max_size=12)
 
 
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@PATIENT
 @given(
     st.lists(
         st.tuples(st.integers(0, 3), st.none() | st.integers(0, 3), st.sets(st.integers(1, 8))),
@@ -154,6 +158,7 @@ def test_what_lands_is_never_less_than_oldest_first_lands(
     assert is_by_age == (len(plain) > len(usual))
 
 
+@PATIENT
 @given(st.integers(2, 7), conflicts_among(7))
 def test_no_session_starves(count: int, pairs: Conflicts) -> None:
     """Whatever conflicts with what, and each that lands comes back with more: all have landed after `count` days."""

@@ -291,9 +291,8 @@ def test_a_dry_run_writes_nothing(repo: Repo, wts_inline: Wts) -> None:
         f"2 of 3 sessions would come home to {TARGET} at {repo.tip(TARGET)[:9]}",
         "  ✓  1 auth-one    1 commit, 1 file, Ada Tester",
         "  ✓  3 auth-three  1 commit, 1 file, Ada Tester",
-        "  ✗  2 auth-two    conflicts with auth-one",
+        f"  ✗  2 auth-two    conflicts with auth-one (wts resolve {two.number}, once that has landed)",
         "       form",
-        f"       hint: wts resolve {two.number}, when auth-one has landed",
         "  order: the oldest first",
         "  test: false",
     ]
@@ -383,9 +382,11 @@ def test_a_file_in_the_way_is_named_before_any_test_runs(
         (repo.path / ".git" / "info" / "exclude").write_text("new\n")
     repo.write(path, "mine\n")
     before, files = refs(repo), picture(repo.path)
+    foretold = wts_inline("merge-ready", "--dry-run", *tests)
 
     done = wts_inline("merge-ready", "--yes", *tests)
 
+    assert (foretold.status, foretold.err) == (3, done.err.removeprefix(foretold.out))
     assert done.status == 3
     assert path in done.err
     assert says in done.err
@@ -474,14 +475,22 @@ def test_who_conflicts_only_with_a_red_one_lands(repo: Repo, wts_inline: Wts) ->
     assert record_of(repo, one).held_back is not None
 
 
+def test_a_feature_whose_tests_hang_is_told_as_such(repo: Repo, wts_inline: Wts) -> None:
+    ready(repo, "auth-one", "one", "1\n")
+    done = wts_inline("merge-ready", "--yes", "--test", "sleep 100", "--test-timeout", "0.2")
+    assert done.status == 5
+    assert f"{TARGET} is hung by itself, before anything is merged" in done.out
+    assert f"not to blame: {TARGET} is hung by itself" in done.out
+
+
 def test_a_red_feature_is_the_culprit_itself(repo: Repo, wts_inline: Wts) -> None:
     one = ready(repo, "auth-one", "one", "1\n")
     before = repo.tip(TARGET)
     done = wts_inline("merge-ready", "--yes", "--test", "echo broken; false")
     assert done.status == 5
     assert repo.tip(TARGET) == before
-    assert f"not tried: {TARGET} is red without it" in done.out
-    assert f"  {TARGET} is red before anything is merged; log:\n" in done.out
+    assert f"not to blame: {TARGET} is red by itself" in done.out
+    assert f"  {TARGET} is red by itself, before anything is merged; log:\n" in done.out
     assert messages.kept(project_of(repo), one) == []
     assert record_of(repo, one).held_back is None
 
@@ -715,19 +724,57 @@ def test_a_signer_that_fails_moves_nothing(repo: Repo, wts_inline: Wts, tmp_path
 @pytest.mark.parametrize(
     ("path", "content", "says"),
     [
-        ("readme.md", "x\n", "README.md and readme.md are one file where case does not count"),
-        ("notes", "<<<<<<< ours\na\n=======\nb\n>>>>>>> theirs\n", "notes has new conflict markers"),
+        ("readme.md", "x\n", "brings README.md and readme.md, one file where case does not count"),
+        ("notes", "<<<<<<< ours\na\n=======\nb\n>>>>>>> theirs\n", "brings conflict markers in notes"),
     ],
 )
 def test_what_no_side_meant_does_not_land(
     repo: Repo, wts_inline: Wts, path: str, content: str, says: str
 ) -> None:
-    ready(repo, "auth-one", path, content)
+    """Who brings it is held back by name, in the plan, and hinders no other."""
+    one, _ = ready(repo, "auth-one", path, content), ready(repo, "auth-two", "two", "2\n")
+
+    plan = wts_inline("merge-ready", "--dry-run", "--json")
+    done = wts_inline("merge-ready", "--yes", "--json")
+
+    for told in (plan, done):
+        assert outcomes(told) == {"auth-one": "conflict", "auth-two": "landed"}
+        assert says in row_of(told, "auth-one")["reason"]
+        assert row_of(told, "auth-one")["code"] in ("markers", "collision")
+    assert done.status == 4
+    (kept,) = messages.kept(project_of(repo), one)
+    assert "\nMend it here, run the tests, and commit." in kept.read_text()
+
+
+# -- what is asked of the user -------------------------------------------------------------------------------
+
+
+def test_who_commits_must_be_known_before_anything_is_done(repo: Repo, wts_inline: Wts) -> None:
+    ready(repo, "auth-one", "one", "1\n")
+    repo.git("config", "user.useConfigOnly", "true")
+    Path(os.environ["GIT_CONFIG_GLOBAL"]).write_text("")
     before = refs(repo)
-    done = wts_inline("merge-ready", "--yes")
-    assert done.status == 1
-    assert says in done.err
+    for words in (["merge-ready", "--dry-run"], ["merge-ready", "--yes"]):
+        done = wts_inline(*words)
+        assert done.status == 1
+        assert "git does not know who commits here" in done.err
+        assert "hint: git config user.email" in done.err
     assert refs(repo) == before
+
+
+@pytest.mark.parametrize("words", [["--test", ""], ["--test", "  "], ["--test", "true", "--no-test"]])
+def test_a_test_that_is_none_is_refused(repo: Repo, wts_inline: Wts, words: list[str]) -> None:
+    ready(repo, "auth-one", "one", "1\n")
+    assert wts_inline("merge-ready", "--yes", *words).status == 2
+
+
+def test_a_place_where_nothing_can_be_written_is_told_as_that(repo: Repo, wts_inline: Wts) -> None:
+    ready(repo, "auth-one", "one", "1\n")
+    lock = repo.path / ".git" / "wts" / "lock"
+    lock.unlink()
+    lock.mkdir()
+    done = wts_inline("merge-ready", "--yes")
+    assert (done.status, "lock can't be written: " in done.err) == (1, True)
 
 
 # -- killed, and at the same time -----------------------------------------------------------------------------

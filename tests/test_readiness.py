@@ -417,6 +417,10 @@ def test_who_comes_home_first_is_kept(repo: Repo, session: Session, tree: Repo, 
     assert wts_inline("ready", "1").status == 0
     assert record(repo, session).after == ("auth-api",)
     assert wts_inline("ready", "1", "--after", "1").status == 2
+    circle = wts_inline("ready", "2", "--after", "1")
+    assert (circle.status, "auth-frontend comes after auth-api already" in circle.err) == (2, True), (
+        circle.err
+    )
     assert wts_inline("ready", "1", "--after", "2", "--after-nobody").status == 2
     assert record(repo, session).after == ("auth-api",)
     assert wts_inline("ready", "1", "--after-nobody").status == 0

@@ -12,7 +12,7 @@ from worktree_sessions.errors import WtsError
 from worktree_sessions.model.session import Session, State, StateNow
 from worktree_sessions.model.state import Facts, verdict
 from worktree_sessions.model.told import Kind, Launch, Told, said
-from worktree_sessions.model.words import last_sentence
+from worktree_sessions.model.words import BRIEFS, last_sentence
 from worktree_sessions.outside import claude, processes
 from worktree_sessions.outside.claude import Registered
 from worktree_sessions.outside.processes import Process
@@ -107,7 +107,7 @@ def _asked(
         now=StateNow(State.UNKNOWN, None, problem)
         if problem
         else verdict(told, facts, created=session.created.timestamp()),
-        goal=session.prompt or (goal[1] if goal else None),
+        goal=session.prompt or (goal[1] if goal and not goal[1].startswith(BRIEFS) else None),
         said=last_sentence(last[1]) or None if last else None,
         attended=max(session.created.timestamp(), launched, own.human, told.looked),
         told=told,

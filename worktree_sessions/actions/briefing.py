@@ -14,6 +14,7 @@ from worktree_sessions.actions.asking import ask_states
 from worktree_sessions.actions.project import Project
 from worktree_sessions.actions.sending import prompt_of, without_controls
 from worktree_sessions.errors import WtsError
+from worktree_sessions.model import words
 from worktree_sessions.model.session import Look, Session
 from worktree_sessions.model.words import counted
 from worktree_sessions.outside import history
@@ -21,7 +22,7 @@ from worktree_sessions.outside.git import BranchName, Git, Oid, Question, ask_al
 from worktree_sessions.outside.merging import Conflict
 from worktree_sessions.outside.sequences import one_line
 
-BEGINNING = "wts resolve: "  # of every brief
+BEGINNING = words.RESOLVE  # of every brief
 LONGEST_DIFF = 20_000  # bytes
 MOST_COMMITS = 200  # that are read: more are not shown
 MOST_PATHS = 500  # on a command line

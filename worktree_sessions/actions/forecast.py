@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from worktree_sessions.errors import WtsError
 from worktree_sessions.model.landing import Candidate, Result, Row, Strategy
+from worktree_sessions.model.words import listed
 from worktree_sessions.outside import anchors, merging, replaying, rerere
 from worktree_sessions.outside.anchors import Anchor
 from worktree_sessions.outside.git import Git, Oid
@@ -123,6 +124,9 @@ class _Builder:
         if merged.tree is None:
             self.left_out.append(self._conflict(candidate, merged))
             return
+        if unwanted := self._unwanted(candidate, head, merged.tree):
+            self.left_out.append(unwanted)
+            return
         commit = self._commit(candidate, merged.tree)
         if isinstance(commit, Row):
             self.left_out.append(commit)
@@ -199,6 +203,15 @@ class _Builder:
 
     # -- left out ------------------------------------------------------------------------------
 
+    def _unwanted(self, candidate: Candidate, head: Oid, tree: Oid) -> Row | None:
+        """Return that a session brings in what nobody wants, though it merges; such a one hinders no other."""
+        if marked := merging.markers(self._git, head, tree):
+            return _brings(candidate, "markers", f"brings conflict markers in {listed(marked)}", marked)
+        if alike := merging.collisions(self._git, head, tree):
+            says = f"brings {' and '.join(alike[0])}, one file where case does not count"
+            return _brings(candidate, "collision", says, [name for names in alike for name in names])
+        return None
+
     def _conflict(self, candidate: Candidate, merged: Merged) -> Row:
         """Say with whom: the target itself, or the first session of the chain with which it no longer merges."""
         rival = None
@@ -222,6 +235,18 @@ def _waits(candidate: Candidate, missing: Set[str]) -> Row:
         result=Result.SKIPPED,
         reason=f"comes after {', '.join(sorted(missing))}, which does not come home now",
         candidate=candidate,
+    )
+
+
+def _brings(candidate: Candidate, code: str, reason: str, files: Sequence[str]) -> Row:
+    return Row(
+        session=candidate.session,
+        result=Result.CONFLICT,
+        reason=reason,
+        code=code,
+        files=tuple(files),
+        candidate=candidate,
+        cure=f"wts open {candidate.session.number}",
     )
 
 

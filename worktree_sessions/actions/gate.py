@@ -150,8 +150,11 @@ class Gate:
                     self._tell(f"  {run.says}; once more, it may be chance")
                     self.reruns += 1
                     file.write(b"\nonce more\n")
-                    run = _both(run, self._attempt(commit, run, file, what))
-                self._tell(f"  {run.says}")
+                    second = self._attempt(commit, run, file, what)
+                    self._tell(f"  {second.says}")
+                    run = _both(run, second)
+                else:
+                    self._tell(f"  {run.says}")
         except OSError as error:
             where = error.filename or log
             raise WtsError("no-test", f"the tests can't be run: {error.strerror} ({where})") from error

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from worktree_sessions.actions import messages
 from worktree_sessions.actions.project import Project
+from worktree_sessions.model import words
 from worktree_sessions.model.landing import Result, Row
 from worktree_sessions.model.operation import Args, Step
 from worktree_sessions.model.session import Session, iso
@@ -22,7 +23,8 @@ from worktree_sessions.outside.sequences import one_line
 
 KIND = "remember"
 TOLD = (Result.LANDED, Result.CONFLICT, Result.RED)
-BRIEF = "wts merge-ready held this branch back"  # how every brief begins
+BRIEF = words.HELD_BACK  # how every brief begins
+UNWANTED = ("markers", "collision")  # codes of what only the session itself brings in
 
 
 def remember(project: Project, rows: Iterable[Row]) -> Step:
@@ -104,11 +106,13 @@ def brief(row: Row) -> str:
     session = row.session
     files = "".join(f"\n  {one_line(path)}" for path in row.files)
     log = f"\nWhat the tests said: {row.log}" if row.log else ""
-    asked = (
-        f"Bring {session.parent} into this branch (git merge {session.parent}), keep the intent of both sides"
-        if row.result is Result.CONFLICT
-        else f"Bring {session.parent} into this branch, find out why, and mend it here"
-    )
+    bring = f"Bring {session.parent} into this branch"
+    if row.code in UNWANTED:
+        asked = "Mend it here"
+    elif row.result is Result.CONFLICT:
+        asked = f"{bring} (git merge {session.parent}), keep the intent of both sides"
+    else:
+        asked = f"{bring}, find out why, and mend it here"
     return (
         f"{BRIEF}, {session.branch}, when finished branches came home to {session.parent}: "
         f"{row.reason}.{files}{log}\n{asked}, run the tests, and commit."

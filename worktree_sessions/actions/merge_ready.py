@@ -26,7 +26,7 @@ from worktree_sessions.model.operation import Plan
 from worktree_sessions.model.words import counted
 from worktree_sessions.outside import anchors, merging
 from worktree_sessions.outside.anchors import Anchor
-from worktree_sessions.outside.git import BranchName, Oid, full, short
+from worktree_sessions.outside.git import Oid, full, short
 
 Tell = Callable[[str], None]
 
@@ -127,8 +127,9 @@ def _test(
             )
             changed.update(path for run in judged.tests for path in run.changed)
             if judged.base is not None:
-                rows = [_on_red_base(candidate, one.target) for candidate in of(chain)]
-                home = dataclasses.replace(home, base_log=judged.base.log)
+                says = f"{one.target} is {judged.base.verdict} by itself"
+                rows = [_on_red_base(candidate, says) for candidate in of(chain)]
+                home = dataclasses.replace(home, base_log=judged.base.log, base_says=says)
                 green = Chain(base, left_out=(*rows, *chain.left_out))
                 break
             red += [_guilty(by_name[guilty.item], guilty) for guilty in judged.guilty]
@@ -154,8 +155,8 @@ def _names(chain: Chain) -> list[str]:
     return [candidate.session.name for candidate in of(chain)]
 
 
-def _on_red_base(candidate: Candidate, target: BranchName) -> Row:
-    reason = f"not tried: {target} is red without it"
+def _on_red_base(candidate: Candidate, says: str) -> Row:
+    reason = f"not to blame: {says}"
     return Row(session=candidate.session, result=Result.SKIPPED, reason=reason, candidate=candidate)
 
 

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from worktree_sessions.actions import forecast, readiness
+from worktree_sessions.actions import forecast, moving, readiness
 from worktree_sessions.actions.forecast import Chain, Link, Making
 from worktree_sessions.actions.gate import test_command
 from worktree_sessions.actions.landed import Homes
 from worktree_sessions.actions.listing import list_sessions, look_at
 from worktree_sessions.actions.project import Project
-from worktree_sessions.errors import NothingToDo, UsageError, WtsError
+from worktree_sessions.errors import NothingToDo, Refused, UsageError, WtsError
 from worktree_sessions.model import landing
 from worktree_sessions.model.landing import Candidate, Result, Row, Strategy
 from worktree_sessions.model.readiness import Readiness
@@ -64,8 +64,9 @@ class Order:
 class FeaturePlan:
     """What would come home to one branch: the chain of merges (None: the branch is gone), what becomes of each session.
 
-    `absent` names those who come home neither now nor before; `command` tests the rest, None for no test. `is_by_age`
-    says that who was held back does not come first, since more land so.
+    `absent` names those who come home neither now nor before; `command` tests the rest, None for no test, which the user
+    asked for unless `tests`. `is_by_age` says that who was held back does not come first, since more land so, and
+    `refusal` why the branch could not move now.
     """
 
     feature: str
@@ -76,7 +77,9 @@ class FeaturePlan:
     absent: frozenset[str] = frozenset()
     goals: Mapping[str, str] = dataclasses.field(default_factory=dict)
     command: str | None = None
+    tests: bool = True
     is_by_age: bool = False
+    refusal: Refused | None = None
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -96,8 +99,8 @@ def of(chain: Chain) -> list[Candidate]:
 def plan(project: Project, order: Order) -> list[FeaturePlan]:
     """Return what would come home, feature by feature; nothing is written that stays.
 
-    Raises NothingToDo when there is no session to speak of, WtsError when the order names what is not there, and
-    Unknown when git can't tell what comes of a merge.
+    Raises NothingToDo when there is no session to speak of, WtsError when the order names what is not there or git does
+    not know who commits, and Unknown when it can't tell what comes of a merge.
     """
     if order.every and not (order.test or test_command(project)):
         raise UsageError(
@@ -105,6 +108,7 @@ def plan(project: Project, order: Order) -> list[FeaturePlan]:
             "--every tests, and there is no test command",
             hint="wts merge-ready --every --test CMD",
         )
+    merging.refuse_nobody(project.git)
     every = list_sessions(project).looks
     _refuse_strangers([look.session for look in every], order)
     refs = project.git.refs("refs/heads")
@@ -191,8 +195,20 @@ def _plan_feature(
         absent=absent,
         goals={look.session.name: look.goal or "" for look in looks},
         command=(order.test or test_command(project)) if order.tests and chain.links else None,
+        tests=order.tests,
         is_by_age=is_by_age,
+        refusal=_refusal(project, git, target, chain),
     )
+
+
+def _refusal(project: Project, git: Git, target: BranchName, chain: Chain) -> Refused | None:
+    """Return why the branch, with its worktree, could not move to what would land."""
+    try:
+        if chain.links:
+            moving.check(project, full(target), chain.base, chain.head, git=git)
+    except Refused as refused:
+        return refused
+    return None
 
 
 def would_land(link: Link, chosen: Sequence[int] = ()) -> Row:

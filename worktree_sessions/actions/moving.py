@@ -60,11 +60,12 @@ def check(project: Project, ref: Ref, old: Oid | None, new: Oid | None, *, git: 
             hint=f"git -C {quoted(row.path)} switch --detach",
         )
     if not os.path.lexists(row.path / ".git"):
+        force = "--force --force" if row.locked is not None else "--force"
         lock = f", locked{f' ({row.locked})' if row.locked else ''}" if row.locked is not None else ""
         raise Refused(
             "missing",
             f"{short(ref)} can't move: it is checked out in {row.path}, which is not there{lock}",
-            hint=f"bring the disk back, wts restore, or git worktree remove --force {quoted(row.path)}",
+            hint=f"bring the disk back, or git worktree remove {force} {quoted(row.path)}",
         )
     following.look(Place.of(row.path), ref, following.changes(git or project.git, old, new))
     return Follow(row.path)

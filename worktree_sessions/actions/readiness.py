@@ -103,6 +103,7 @@ def mark(project: Project, session: Session, after: tuple[str, ...] | None = Non
     """
     if session.name in (after or ()):
         raise UsageError("usage", f"{session.name} can't come home after itself", session=session.name)
+    _refuse_circle(project, session, after or ())
     look = look_at_one(project, session)
     tip = look.status.head if look.status else None
     wanted = session._replace(ready=tip, hold=None, after=session.after if after is None else after)
@@ -117,6 +118,24 @@ def mark(project: Project, session: Session, after: tuple[str, ...] | None = Non
             session=session.name,
         )
     return _change(project, session, "wts ready", lambda current: _marked(project, current, wanted))
+
+
+def _refuse_circle(project: Project, session: Session, after: tuple[str, ...]) -> None:
+    """Raise UsageError when a session would come after one that comes after it."""
+    others = {one.name: one.after for one in project.store.load_all()[0]}
+    seen: set[str] = set()
+    waiting = list(after)
+    while waiting:
+        name = waiting.pop()
+        if session.name in others.get(name, ()):
+            raise UsageError(
+                "after-circle",
+                f"{name} comes after {session.name} already",
+                hint=f"wts ready {quoted(name)} --after-nobody",
+                session=session.name,
+            )
+        waiting += [one for one in others.get(name, ()) if one not in seen]
+        seen.update(others.get(name, ()))
 
 
 def lines(blocker: Blocker) -> list[str]:

@@ -151,6 +151,7 @@ def plan(project: Project, targets: Sequence[str], way: Way) -> Synced:
     looks = [one for one in look_at(project, sessions) if targets or one.behind != 0]
     if not looks:
         return Synced(rows=(), by_name=False, notes=notes)
+    merging.refuse_nobody(project.git)
     looks.sort(key=lambda one: (one.session.parent, one.session.number))
     with merging.quarantine(project.git) as git:
         rows = tuple(_plan_session(project, git, branches, look, way) for look in looks)
@@ -200,6 +201,7 @@ def plan_features(project: Project, names: Sequence[str], base: str | None) -> S
     sessions = project.store.load_all()[0]
     targets = dict.fromkeys(_target(project, branches, sessions, name) for name in names)
     follows, start = _base(branches, base)
+    merging.refuse_nobody(project.git)
     with merging.quarantine(project.git) as git:
         rows = []
         for feature, branch in targets:

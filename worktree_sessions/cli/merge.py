@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from worktree_sessions.cli.app import App, dry_run_option, json_option, pass_app, yes_option
-from worktree_sessions.errors import Exit, NothingToDo, UsageError, WtsError
+from worktree_sessions.errors import Exit, NothingToDo, Refused, UsageError, WtsError
 
 if TYPE_CHECKING:
     from worktree_sessions.actions.merge_ready import Landed
@@ -20,16 +20,6 @@ def _numbers(_: click.Context, __: click.Parameter, value: str | None) -> tuple[
     if value is not None and not (words and all(word.isdecimal() for word in words)):
         raise click.BadParameter(f"{value!r} is no list of session numbers, such as 1,3")
     return tuple(map(int, words))
-
-
-def _carry_out(app: App, project: Project, plans: list[FeaturePlan], wanted: Order) -> Landed:
-    from worktree_sessions.actions import merge_ready
-    from worktree_sessions.views.progress import telling
-
-    if app.json:
-        return merge_ready.carry_out(project, plans, wanted)
-    with telling(app.screen) as tell:
-        return merge_ready.carry_out(project, plans, wanted, tell)
 
 
 @click.command("merge-ready")
@@ -80,12 +70,10 @@ def merge_ready_command(
     a conflict; 5: by a red test; 6: nothing was ready.
     """
     from worktree_sessions.actions import mergeplan, operate
-    from worktree_sessions.model.landing import Result, Strategy
+    from worktree_sessions.model.landing import Strategy
     from worktree_sessions.views import merge_ready as views
-    from worktree_sessions.views.prompt import confirm
 
-    for other in [word for word, given in (("--test", test), ("--every", every)) if given and no_test]:
-        raise UsageError("usage", f"{other} and --no-test exclude each other", hint="wts merge-ready --help")
+    _refuse_usage(test, no_test=no_test, every=every)
     wanted = mergeplan.Order(
         features=features,
         only=only,
@@ -105,12 +93,50 @@ def merge_ready_command(
     if not dry_run:
         operate.settle(project)  # a killed one may have left branches where they will not stay
     plans = mergeplan.plan(project, wanted)
-    screen = app.screen
     if dry_run:
-        app.answer(lambda: views.plan_json(plans), lambda s: views.plan_text(plans, color=s.colors_answer))
-        return Exit.DONE
+        return _foretell(app, plans)
     if not app.json:
-        screen.story(views.plan_text(plans, color=screen.colors_story))
+        app.screen.story(views.plan_text(plans, color=app.screen.colors_story))
+    return _bring_home(app, project, plans, wanted, yes=yes)
+
+
+def _refuse_usage(test: str | None, *, no_test: bool, every: bool) -> None:
+    """Raise UsageError where what was said of the tests does not go together."""
+    for is_wrong, says in (
+        (test is not None and no_test, "--test and --no-test exclude each other"),
+        (every and no_test, "--every and --no-test exclude each other"),
+        (test is not None and not test.strip(), "--test needs a command; --no-test tests nothing"),
+    ):
+        if is_wrong:
+            raise UsageError("usage", says, hint="wts merge-ready --help")
+
+
+def _foretell(app: App, plans: list[FeaturePlan]) -> int:
+    """Answer with the plan; where a branch could not move, end as carrying it out would."""
+    from worktree_sessions.views import merge_ready as views
+
+    refusal = _refusal(plans)
+    if app.json and refusal:
+        app.answer_json(views.plan_json(plans), refusal)
+        return refusal.exit
+    app.answer(lambda: views.plan_json(plans), lambda s: views.plan_text(plans, color=s.colors_answer))
+    if refusal:
+        raise refusal
+    return Exit.DONE
+
+
+def _refusal(plans: list[FeaturePlan]) -> Refused | None:
+    return next((plan.refusal for plan in plans if plan.refusal), None)
+
+
+def _bring_home(app: App, project: Project, plans: list[FeaturePlan], wanted: Order, *, yes: bool) -> int:
+    """Ask, unless that was answered beforehand, and carry the plan out."""
+    from worktree_sessions.model.landing import Result
+    from worktree_sessions.views import merge_ready as views
+    from worktree_sessions.views.prompt import confirm
+
+    if refusal := _refusal(plans):
+        raise refusal
     comes_home = any(plan.candidates for plan in plans)
     if not comes_home and not any(plan.is_held_back for plan in plans):
         error = NothingToDo("nothing-ready", "no session is ready to come home", hint="wts list")
@@ -125,3 +151,13 @@ def merge_ready_command(
     if landed.is_red:
         return Exit.RED
     return Exit.CONFLICT if landed.has(Result.CONFLICT) else Exit.DONE
+
+
+def _carry_out(app: App, project: Project, plans: list[FeaturePlan], wanted: Order) -> Landed:
+    from worktree_sessions.actions import merge_ready
+    from worktree_sessions.views.progress import telling
+
+    if app.json:
+        return merge_ready.carry_out(project, plans, wanted)
+    with telling(app.screen) as tell:
+        return merge_ready.carry_out(project, plans, wanted, tell)

@@ -15,6 +15,7 @@ from worktree_sessions.outside.anchors import Anchor
 from worktree_sessions.outside.git import BranchName, Oid
 
 C = TypeVar("C")
+FIRST = "first, as you said"
 
 
 class Result(enum.StrEnum):
@@ -82,8 +83,8 @@ class Homecoming:
     """One feature: where its branch stands (None: it is gone), where it goes (None: it stays), what becomes of each.
 
     `test_runs` were needed, `test_reruns` of them twice; `base_log` is what the tests said of the branch itself, when
-    it is red without anybody. `changed_by_tests` are tracked files that the test command leaves changed, which it
-    should not. `anchors` are kept when it moves, by the commit of each.
+    it is red without anybody, and `base_says` that in words. `changed_by_tests` are tracked files that the test command
+    leaves changed, which it should not. `anchors` are kept when it moves, by the commit of each.
     """
 
     feature: str
@@ -94,6 +95,7 @@ class Homecoming:
     test_runs: int = 0
     test_reruns: int = 0
     base_log: Path | None = None
+    base_says: str = ""
     changed_by_tests: tuple[str, ...] = ()
     anchors: Mapping[Anchor, Oid] = field(default_factory=dict)
 
@@ -166,5 +168,5 @@ def why_here(candidate: Candidate, chosen: Sequence[int]) -> str:
     if candidate.after:
         return f"after {', '.join(sorted(candidate.after))}"
     if candidate.session.number in chosen:
-        return "first, as you said"
+        return FIRST
     return "" if candidate.held_back is None else "held back before, so first now"

@@ -16,6 +16,11 @@ YEAR = 365 * DAY
 SENTENCE_END = re.compile(r"(?<=[.!?])[\"')]*\s+(?=[^\Wa-z_]|[\"'(`])|(?<=[。！？])")
 MARKS = re.compile(r"^[\s>#*+|-]+|\*\*")  # of Markdown, before a line and within it
 
+# How what wts itself tells a session's Claude begins: it is nobody's goal.
+HELD_BACK = "wts merge-ready held this branch back"
+RESOLVE = "wts resolve: "
+BRIEFS = (HELD_BACK, RESOLVE)
+
 LETTERS = {"U": "in conflict", "M": "changed", "?": "untracked"}  # git's letters, and our words
 
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from worktree_sessions.errors import Busy
+from worktree_sessions.errors import Busy, WtsError
 from worktree_sessions.outside import processes
 
 
@@ -18,10 +18,10 @@ def writing(lock_file: Path, purpose: str, *, timeout: float) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout  # 46 ms
 
-    lock_file.parent.mkdir(parents=True, exist_ok=True)
     holder_file = _holder_file(lock_file)
     lock = FileLock(lock_file)
     try:
+        lock_file.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=timeout, poll_interval=0.02)
     except Timeout:
         raise Busy(
@@ -29,6 +29,9 @@ def writing(lock_file: Path, purpose: str, *, timeout: float) -> Iterator[None]:
             f"another wts works on this repository: {holder(lock_file)}",
             hint="wait for it, or see wts doctor",
         ) from None
+    except OSError as error:
+        says = f"{lock_file} can't be written: {error.strerror or error}"
+        raise WtsError("disk", says, hint="wts doctor") from error
     try:
         holder_file.write_text(f"{purpose} (pid {processes.own_identity().pid})\n")
         yield

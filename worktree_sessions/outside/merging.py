@@ -318,6 +318,16 @@ def commit_merge(
     return _commit(git, tree, parents, message, author, *(["-S"] if signed else []))
 
 
+def refuse_nobody(git: Git) -> None:
+    """Raise WtsError, with the cure, where git does not know who commits."""
+    if git.ask("var", "GIT_COMMITTER_IDENT").status != 0:
+        raise WtsError(
+            "no-identity",
+            "git does not know who commits here: user.name and user.email are not set",
+            hint='git config user.email "you@example.com" && git config user.name "Your Name"',
+        )
+
+
 def commit_draft(
     git: Git, tree: Oid, parents: Sequence[Oid], message: str = "draft", author: Author | None = None
 ) -> Oid:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from worktree_sessions.actions.merge_ready import Landed
 from worktree_sessions.actions.mergeplan import FeaturePlan
-from worktree_sessions.model.landing import Homecoming, Result, Row, Strategy
+from worktree_sessions.model.landing import FIRST, Homecoming, Result, Row, Strategy
 from worktree_sessions.model.words import counted, listed
 from worktree_sessions.views.console import Ink, clean, paint
 from worktree_sessions.views.jsonout import Json
@@ -21,6 +21,7 @@ MARKS = {
     Result.SKIPPED: LEFT,
 }
 OLDEST = "the oldest first"
+CHOSEN = "as you said, then the oldest"
 USUAL = "whom others come after, then who was held back, then the oldest"
 BY_AGE = "the oldest first: more land so than with who was held back"
 LANDS = {
@@ -48,19 +49,22 @@ def _plan_text(plan: FeaturePlan, *, color: bool) -> str:
     if before:
         lines.append(f"  landed before: {clean(listed(before))}")
     if count > 1:
-        usual = USUAL if any(row.reason for row in plan.rows if row.result is Result.LANDED) else OLDEST
+        reasons = {row.reason for row in plan.rows if row.result is Result.LANDED}
+        usual = CHOSEN if FIRST in reasons else USUAL if any(reasons) else OLDEST
         lines.append(f"  order: {BY_AGE if plan.is_by_age else usual}")
     if count and plan.making.strategy is not Strategy.MERGE:
         lines.append(f"  lands: {LANDS[plan.making.strategy]}")
     if count:
-        lines.append(f"  test: {clean(plan.command or 'none (--test CMD)')}")
+        none = "none (--test CMD)" if plan.tests else "none, as you said"
+        lines.append(f"  test: {clean(plan.command or none)}")
     return "\n".join(lines)
 
 
 def _foretold(row: Row) -> Row:
     """Return a row whose cure is told for the time when it will help."""
-    waits = row.result is Result.CONFLICT and row.rival and row.cure
-    return replace(row, cure=f"{row.cure}, when {row.rival} has landed") if waits else row
+    if row.result is not Result.CONFLICT or not row.rival or not row.cure:
+        return row
+    return replace(row, reason=f"{row.reason} ({row.cure}, once that has landed)", cure=None)
 
 
 def plan_json(plans: Sequence[FeaturePlan]) -> dict[str, Json]:
@@ -102,7 +106,7 @@ def _home_lines(home: Homecoming, *, color: bool) -> list[str]:
     tried = [row for row in home.rows if row.candidate]  # the plan has told of the others
     lines = [f"{mark} {paint(clean(head), Ink.STRONG, color=color)}", *_rows(tried, color=color)]
     if home.base_log:
-        lines.append(f"  {clean(home.target)} is red before anything is merged; log:")
+        lines.append(f"  {clean(home.base_says)}, before anything is merged; log:")
         lines.append(f"    {clean(str(home.base_log))}")
     if home.changed_by_tests:
         lines.append(f"  the tests change tracked files: {clean(listed(home.changed_by_tests))}")
