@@ -64,8 +64,8 @@ class Order:
 class FeaturePlan:
     """What would come home to one branch: the chain of merges (None: the branch is gone), what becomes of each session.
 
-    `absent` names those who come home neither now nor before; `command` tests the rest, None for no test, which the user
-    asked for unless `tests`. `is_by_age` says that who was held back does not come first, since more land so, and
+    `absent` names those who come home neither now nor before; `command` tests the rest, None for no test, which the
+    user asked for unless `tests`. `is_by_age` says that who was held back does not come first, since more land so, and
     `refusal` why the branch could not move now.
     """
 
