@@ -112,6 +112,10 @@ def test_a_conflict_is_held_back_with_its_files_and_its_rival(repo: Repo, wts_in
 
     assert done.status == 4
     assert outcomes(done) == {"auth-one": "landed", "auth-two": "conflict", "auth-three": "landed"}
+    told = "left out by the last merge-ready: auth-two: wts merge-ready --dry-run"
+    assert told in wts_inline("list").out.splitlines()
+    assert "the last merge-ready left it out" in wts_inline("why", "auth-two").out
+    assert "left it out" not in wts_inline("why", "auth-one").out
     row = row_of(done, "auth-two")
     assert (row["files"], row["rival"], row["hint"]) == (["form"], "auth-one", f"wts resolve {two.number}")
     assert row["reason"] == "conflicts with auth-one"

@@ -18,10 +18,12 @@ from rich.cells import cell_len
 
 from tests.conftest import Wts
 from tests.support.claude_cli import eventually
+from tests.support.living import Living
 from tests.support.repos import Repo
 from tests.support.sessions import a_session, project_of
 from worktree_sessions.model.session import State
 from worktree_sessions.model.state import FRESH, SILENT
+from worktree_sessions.model.words import BRIEFS
 from worktree_sessions.outside import processes
 from worktree_sessions.outside.processes import boot, host
 from worktree_sessions.views.console import clean
@@ -469,3 +471,10 @@ def test_a_real_question_is_told_alike_by_list_and_why(
         answer.touch()
         end.touch()
         eventually(lambda: why()["state"] == "ended", "the end")
+
+
+@pytest.mark.parametrize("brief", BRIEFS)
+def test_what_wts_itself_told_a_claude_is_nobody_s_goal(repo: Repo, wts_inline: Wts, brief: str) -> None:
+    living = Living(repo, "auth-frontend")
+    living.tells("UserPromptSubmit", prompt=f"{brief}, and so on")
+    assert json.loads(wts_inline("why", "1", "--json").out)["data"]["goal"] is None

@@ -67,13 +67,18 @@ def dressed(git: Git, ours: Oid, theirs: Iterable[Oid], anchors: Sequence[Anchor
 
 
 def let_go(git: Git) -> None:
-    """Let go of the anchors from which nobody can go on: no branch holds the tip, nor does what may come back."""
+    """Let go of the anchors that help nobody: no branch holds a commit that landed so, nor does what may come back."""
     found = {name: oid for name, oid in git.refs(ANCHORS).items() if from_refs([name])}
     words = ("for-each-ref", "--count=1", "--format=%(refname)")
-    tips = [from_refs([name])[0].tip for name in found]
-    held = ask_all([Question(git, (*words, f"--contains={tip}", *HOLDERS)) for tip in tips])
+    lowest = [_lowest(git, from_refs([name])[0]) for name in found]  # who has any of them has this one
+    held = ask_all([Question(git, (*words, f"--contains={one}", *HOLDERS)) for one in lowest])
     gone = [name for name, answer in zip(found, held, strict=True) if answer == b""]
     git.update_refs("wts", *((name, None, found[name]) for name in gone))
+
+
+def _lowest(git: Git, anchor: Anchor) -> str:
+    """Return the first of the commits that landed as another."""
+    return git.line("rev-list", "--topo-order", f"{anchor.commit}^..{anchor.tip}", "--").split()[-1]
 
 
 def _bases(git: Git, tip: Oid, others: Sequence[Oid]) -> set[str]:

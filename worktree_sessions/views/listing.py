@@ -450,6 +450,7 @@ def _notes(listing: Listing, width: int) -> list[str]:
     untrusted = [clean(look.session.name) for look in looks if look.session.setup is Setup.UNTRUSTED]
     ready = [clean(look.session.name) for look in looks if verdict(look).ready]
     held = [look.session for look in looks if look.session.hold is not None]
+    left_out = [clean(look.session.name) for look in looks if look.session.held_back and not look.landed]
     rivals = [clean(look.session.name) for look in looks if look.rivals]
     notes = [
         Shorten.end(f"{clean(look.session.name)}: {clean(look.problem)}", width)
@@ -463,6 +464,9 @@ def _notes(listing: Listing, width: int) -> list[str]:
         notes.append(f"{more} more {'worktree is' if more == 1 else 'worktrees are'} missing: wts restore")
     if ready:
         notes.append(f"{READY} ready: {words.listed(ready)}: wts merge-ready")
+    if left_out:
+        says = f"left out by the last merge-ready: {words.listed(left_out)}: wts merge-ready --dry-run"
+        notes.append(Shorten.end(says, width))
     notes += [Shorten.end(_held(session), width) for session in held]
     if rivals:
         notes.append(f"{CONFLICT} in conflict: {words.listed(rivals)}: wts radar")

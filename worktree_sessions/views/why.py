@@ -112,7 +112,12 @@ def _readiness(why: Why, width: int, *, color: bool) -> list[str]:
     for blocker in why.readiness.blockers:
         lines.append(f"{INDENT}{Shorten.end(one_line(blocker.message), max(LEAST, width - len(INDENT)))}")
         lines += [f"{INDENT * 2}{clean(blocker.cure)}"] if blocker.cure else []
-    return _section("not ready" if lines else "ready to be merged", lines, color=color)
+    title = "not ready" if lines else "ready to be merged"
+    if why.look.session.held_back:
+        lines.append(
+            f"{INDENT}the last merge-ready left it out; wts merge-ready --dry-run says why it would now"
+        )
+    return _section(title, lines, color=color)
 
 
 def _ignored(why: Why, width: int) -> list[str]:
