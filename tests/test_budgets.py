@@ -162,6 +162,7 @@ def test_a_plan_costs_thirteen_git_processes_a_session(repo: Repo, git_calls: Gi
     assert few.total() <= 22 + 2 * 13
     repo.git("switch", "--quiet", "feature/auth")
     repo.commit("elsewhere", "1\n", "elsewhere")
+    repo.git("switch", "--quiet", "main")
     moved = git_calls("merge-ready", "--dry-run")
     assert (moved - many).total() == 6 * 5
 
