@@ -16,6 +16,7 @@ from tests.support.sessions import a_session, project_of, refs, worktree_of
 from tests.test_merge_ready import LINES, TARGET, changed_line, outcomes, ready, record_of, row_of
 from worktree_sessions.actions import messages
 from worktree_sessions.model.session import Session
+from worktree_sessions.outside import anchors
 
 OTHERS = ["squash", "rebase"]
 
@@ -371,6 +372,17 @@ def test_what_nobody_can_go_on_from_is_kept_no_longer(repo: Repo, wts_inline: Wt
     assert tips["auth-one"] in kept()
     assert tips["auth-two"] not in kept()
     assert len(kept()) == 2
+
+
+def test_an_odd_anchor_is_no_reason_to_fail(repo: Repo) -> None:
+    """Its commit is the root of the history, or stands on the tip already: it stays as long as a branch holds it."""
+    root, head = repo.tip("main"), repo.commit("a", "1\n", "a")
+    repo.commit("b", "1\n", "b")
+    names = {f"refs/wts/landed/{root}/{repo.tip('main')}", f"refs/wts/landed/{head}/{root}"}
+    for name in names:
+        repo.git("update-ref", name, "main")
+    anchors.let_go(project_of(repo).git)
+    assert names <= refs(repo).keys()
 
 
 @pytest.mark.parametrize("seed", range(6))

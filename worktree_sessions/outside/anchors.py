@@ -77,8 +77,9 @@ def let_go(git: Git) -> None:
 
 
 def _lowest(git: Git, anchor: Anchor) -> str:
-    """Return the first of the commits that landed as another."""
-    return git.line("rev-list", "--topo-order", f"{anchor.commit}^..{anchor.tip}", "--").split()[-1]
+    """Return the first of the commits that landed as another; the tip itself where that one stood on all of them."""
+    own = git.line("rev-list", "--topo-order", anchor.tip, "--not", f"{anchor.commit}^@", "--").split()
+    return own[-1] if own else anchor.tip
 
 
 def _bases(git: Git, tip: Oid, others: Sequence[Oid]) -> set[str]:
