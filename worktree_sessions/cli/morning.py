@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worktree_sessions.cli.app import App, dry_run_option, json_option, pass_app, yes_option
+from worktree_sessions.cli.app import App, dry_run_option, json_option, pass_app, place_options, yes_option
 from worktree_sessions.errors import Exit, UsageError
 from worktree_sessions.model.settings import ROLES
 
@@ -27,12 +27,7 @@ role_option = click.option("--role", type=click.Choice(ROLES), help="What kind o
 @role_option
 @click.option("--base", metavar="REF", help="Start from REF instead of the feature branch.")
 @click.option("-p", "--prompt", metavar="TEXT", help="The first prompt; - reads it from standard input.")
-@click.option("--no-start", "place", flag_value="none", help="Make the session, start nothing.")
-@click.option("--tmux", "place", flag_value="tmux", help="Start Claude in a tmux window.")
-@click.option("--background", "place", flag_value="background", help="Start Claude in its own background.")
-@click.option(
-    "--here", "place", flag_value="terminal", help="Start Claude in this terminal (the default on one)."
-)
+@place_options("Make the session, start nothing.")
 @dry_run_option
 @json_option
 @pass_app

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import click
 
-from worktree_sessions.cli.app import App, dry_run_option, json_option, pass_app
+from worktree_sessions.cli.app import App, dry_run_option, json_option, pass_app, place_options
 
 
 @click.command("resolve")
 @click.argument("target")
-@click.option(
-    "--no-start", "place", flag_value="none", help="Open the merge, keep the brief for its next start."
-)
-@click.option("--tmux", "place", flag_value="tmux", help="Start Claude in a tmux window.")
-@click.option("--background", "place", flag_value="background", help="Start Claude in its own background.")
-@click.option(
-    "--here", "place", flag_value="terminal", help="Start Claude in this terminal (the default on one)."
-)
+@place_options("Open the merge, keep the brief for its next start.")
 @dry_run_option
 @json_option
 @pass_app
