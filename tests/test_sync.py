@@ -18,16 +18,13 @@ from tests.support.repos import Repo
 from tests.support.sessions import a_session, is_in, picture, project_of, records, refs, worktree_of, world
 from tests.test_docs import json_tables, keys_of
 from tests.test_kill import dies, is_sound
-from tests.test_merge_ready import hook, signer
+from tests.test_merge_ready import LINES, TARGET, changed_line, hook, ready, signer
 from worktree_sessions.actions import asking, operate, syncing
 from worktree_sessions.actions.listing import look_at_one
 from worktree_sessions.actions.syncing import Way
 from worktree_sessions.errors import WtsError
 from worktree_sessions.model.session import Session, Setup, State
 from worktree_sessions.outside.git import Oid
-
-TARGET = "feature/auth"
-LINES = "".join(f"line {number}\n" for number in range(1, 10))
 
 
 def goes_on(repo: Repo, path: str, content: str, branch: str = TARGET) -> str:
@@ -39,23 +36,12 @@ def goes_on(repo: Repo, path: str, content: str, branch: str = TARGET) -> str:
     return tip
 
 
-def working_on(repo: Repo, name: str, path: str, content: str) -> Session:
-    """Make a session that has committed a file and rests."""
-    session = a_session(repo, name)
-    worktree_of(session).commit(path, content, f"{name} writes {path}")
-    return session
-
-
-def changed_line(number: int, to: str) -> str:
-    return LINES.replace(f"line {number}\n", f"{to}\n")
-
-
 def three(repo: Repo) -> tuple[Session, Session, Session]:
     """Three sessions behind a feature that went on: one merges, one conflicts, one has nothing of its own."""
     repo.commit(".gitignore", "*.secret\n", "ignore")
     repo.commit("form", LINES, "form")
-    one = working_on(repo, "auth-one", "one", "1\n")
-    two = working_on(repo, "auth-two", "form", changed_line(3, "by two"))
+    one = ready(repo, "auth-one", "one", "1\n")
+    two = ready(repo, "auth-two", "form", changed_line(3, "by two"))
     fresh = a_session(repo, "auth-fresh")
     goes_on(repo, "form", changed_line(3, "by the feature"))
     goes_on(repo, "names", "names\n")
@@ -157,7 +143,7 @@ def test_only_those_that_are_named(repo: Repo, wts_inline: Wts) -> None:
 def test_nothing_behind_is_exit_6(repo: Repo, wts_inline: Wts) -> None:
     nothing = (6, "no session is behind its parent\nhint: wts list\n")
     assert wts_inline("sync")[::2] == nothing
-    working_on(repo, "auth-one", "one", "1\n")
+    ready(repo, "auth-one", "one", "1\n")
     assert wts_inline("sync", "--all", "--yes")[::2] == nothing
     assert wts_inline("sync", "--dry-run")[::2] == nothing
     named = wts_inline("sync", "1", "--json")
@@ -186,7 +172,7 @@ def project_session(repo: Repo, name: str) -> Session:
 def test_a_bare_repository(tmp_path: Path, repo: Repo, wts_inline: Wts) -> None:
     repo.git("clone", "-q", "--bare", ".", str(tmp_path / "bare.git"))
     bare = Repo(tmp_path / "bare.git")
-    session = working_on(bare, "auth-one", "one", "1\n")
+    session = ready(bare, "auth-one", "one", "1\n")
     goes_on(bare, "names", "names\n")
     done = wts_inline("sync", "--yes", cwd=bare.path)
     assert done.status == 0, done.err
@@ -195,7 +181,7 @@ def test_a_bare_repository(tmp_path: Path, repo: Repo, wts_inline: Wts) -> None:
 
 
 def test_several_features_follow_in_one_operation(repo: Repo, wts_inline: Wts) -> None:
-    sessions = [working_on(repo, name, name, "x\n") for name in ("auth-one", "billing-one")]
+    sessions = [ready(repo, name, name, "x\n") for name in ("auth-one", "billing-one")]
     for feature in (TARGET, "feature/billing"):
         goes_on(repo, "names", f"{feature}\n", feature)
     before = heads(repo)
@@ -214,9 +200,9 @@ def test_several_features_follow_in_one_operation(repo: Repo, wts_inline: Wts) -
 def test_merges_are_made_by_the_attributes_of_the_session(repo: Repo, wts_inline: Wts) -> None:
     """As `git merge` in its worktree would: the parent's rules have no say there yet."""
     repo.commit("news", "start\n", "news")
-    one = working_on(repo, "auth-one", ".gitattributes", "news merge=union\n")
+    one = ready(repo, "auth-one", ".gitattributes", "news merge=union\n")
     worktree_of(one).commit("news", "start\none\n", "one")
-    working_on(repo, "auth-two", "news", "start\ntwo\n")
+    ready(repo, "auth-two", "news", "start\ntwo\n")
     goes_on(repo, "news", "start\nfeature\n")
     goes_on(repo, ".gitattributes", "news merge=union\n")
     done = wts_inline("sync", "--yes", "--json")
@@ -230,7 +216,7 @@ def test_a_session_that_landed_squashed_and_goes_on_does_not_conflict_with_itsel
 ) -> None:
     """git alone does not know that the squash commit holds what the branch holds."""
     repo.commit("form", LINES, "form")
-    session = working_on(repo, "auth-one", "form", changed_line(3, "first"))
+    session = ready(repo, "auth-one", "form", changed_line(3, "first"))
     tree = worktree_of(session)
     tree.commit("form", changed_line(3, "first, mended"), "mended")
     assert wts_inline("merge-ready", "--strategy", "squash", "--yes").status == 0
@@ -389,7 +375,7 @@ def test_who_is_not_clean_and_at_rest_is_left_with_the_cure(
 
 
 def test_a_lost_parent_is_told_with_what_makes_it_again(repo: Repo, wts_inline: Wts) -> None:
-    session = working_on(repo, "auth-one", "one", "1\n")
+    session = ready(repo, "auth-one", "one", "1\n")
     repo.git("update-ref", "-d", f"refs/heads/{TARGET}")
     done = wts_inline("sync", "--json")
     row = rows_of(done)["auth-one"]
@@ -403,7 +389,7 @@ def test_who_rests_follows_and_so_does_who_is_held_back(repo: Repo, wts_inline: 
     idle = Living(repo, "auth-idle")
     idle.tells("Stop")
     assert look_at_one(project_of(repo), idle.session).now.state is State.IDLE
-    held = working_on(repo, "auth-held", "held", "x\n")
+    held = ready(repo, "auth-held", "held", "x\n")
     assert wts_inline("hold", held.name, "waiting for design").status == 0
     goes_on(repo, "names", "names\n")
     done = wts_inline("sync", "--yes", "--json")
@@ -434,7 +420,7 @@ def test_a_branch_in_two_worktrees_is_left(repo: Repo, wts_inline: Wts) -> None:
 def test_an_odd_answer_of_git_is_no_merge(
     repo: Repo, wts_inline: Wts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    working_on(repo, "auth-one", "one", "1\n")
+    ready(repo, "auth-one", "one", "1\n")
     goes_on(repo, "names", "names\n")
     monkeypatch.setattr("worktree_sessions.outside.merging.MERGE_TREE", ("version",))
     before = heads(repo)
@@ -687,7 +673,7 @@ def test_a_branch_that_merged_another_is_asked_for_all_of_its_beginnings(
     repo: Repo, wts_inline: Wts, held: str
 ) -> None:
     """Its own commits may have several; whoever holds any of them counts."""
-    session = working_on(repo, "auth-one", "one", "1\n")
+    session = ready(repo, "auth-one", "one", "1\n")
     tree = worktree_of(session)
     repo.branch("side", "main")
     goes_on(repo, "side", "side\n", "side")
@@ -719,7 +705,7 @@ def test_a_session_without_commits_just_moves_on_when_it_is_rebased(repo: Repo, 
 
 
 def test_a_feature_follows_the_default_branch(repo: Repo, wts_inline: Wts) -> None:
-    session = working_on(repo, "auth-one", "one", "1\n")
+    session = ready(repo, "auth-one", "one", "1\n")
     goes_on(repo, "names", "names\n")
     old, main = repo.tip(TARGET), repo.commit("base", "base\n", "main goes on")
     for name in ("auth", TARGET):
@@ -976,7 +962,7 @@ def test_an_object_that_is_gone_is_no_reason_to_guess(repo: Repo) -> None:
 
 def test_text_of_others_drives_no_terminal(repo: Repo, wts_inline: Wts) -> None:
     repo.commit("a\x1b[31mfile", LINES, "file")
-    working_on(repo, "auth-one", "a\x1b[31mfile", changed_line(3, "by one"))
+    ready(repo, "auth-one", "a\x1b[31mfile", changed_line(3, "by one"))
     goes_on(repo, "a\x1b[31mfile", changed_line(3, "by the feature"))
     done = wts_inline("sync")
     assert (done.status, "afile" in done.out, "\x1b" in done.out + done.err) == (4, True, False)
